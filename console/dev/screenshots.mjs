@@ -1,0 +1,269 @@
+/**
+ * Pictures of every page, wide and narrow, light and dark, and what axe has to say about each.
+ *
+ *   node dev/screenshots.mjs BASE_URL OUT_DIR [--username admin] [--password …] [--scenario full|empty|failing|setup]
+ *        [--only events,login] [--widths 1440,390] [--themes light,dark] [--language en|zh-CN] [--axe]
+ *        [--browser /usr/bin/chromium]
+ *
+ * The password may come from QUAYWATCH_PASSWORD. `--scenario` names what the server holds and only chooses which
+ * states are worth a picture. With `--axe`, serious and critical findings end it with code 1; so do errors in the
+ * browser's console (a violated content security policy is one).
+ */
+
+import { mkdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { chromium } from "playwright-core";
+
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    username: { type: "string", default: "admin" },
+    password: { type: "string", default: process.env.QUAYWATCH_PASSWORD ?? "admin-password" },
+    scenario: { type: "string", default: "full" },
+    only: { type: "string", default: "" },
+    widths: { type: "string", default: "1440,390" },
+    themes: { type: "string", default: "light,dark" },
+    language: { type: "string", default: "en" },
+    browser: { type: "string", default: "/usr/bin/chromium" },
+    axe: { type: "boolean", default: false },
+  },
+});
+const [base, out] = positionals;
+if (!base || !out) {
+  console.error("usage: node dev/screenshots.mjs BASE_URL OUT_DIR [options]");
+  process.exit(2);
+}
+mkdirSync(out, { recursive: true });
+const axeSource = options.axe ? readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8") : "";
+const HEIGHTS = { 390: 844, 1440: 900 };
+const only = options.only.split(",").filter(Boolean);
+const filled = options.scenario === "full" || options.scenario === "failing";
+
+/** What to take pictures of: an address, and what to do there first. */
+const SHOTS = [
+  { name: "login", path: "/login", public: true },
+  { name: "login-wrong", path: "/login", public: true, act: async (page) => signIn(page, "wrong-password", /\S/) },
+  { name: "setup", path: "/setup", public: true, scenario: "setup" },
+  { name: "overview", path: "/" },
+  { name: "events", path: "/events?from=now-6h&to=now" },
+  {
+    name: "events-filtered",
+    path: `/events?q=${encodeURIComponent('priority>=Warning and -rule:"Write below etc"')}&from=now-24h&to=now`,
+    filled: true,
+  },
+  {
+    name: "events-error",
+    path: "/events",
+    act: async (page) => {
+      await page.fill("#page-search", "priority>=Warnin and proc.name:bash");
+      await page.waitForSelector(".query-error");
+      await page.keyboard.press("Escape");
+      await page.waitForTimeout(100);
+    },
+  },
+  {
+    name: "events-completion",
+    path: "/events",
+    act: async (page) => {
+      await page.click("#page-search");
+      await page.keyboard.type("rule:");
+      await page.waitForSelector(".suggestion").catch(() => undefined);
+    },
+  },
+  ...["summary", "fields", "json"].map((tab) => ({
+    name: `event-${tab}`,
+    path: "/events?from=now-6h&to=now",
+    filled: true,
+    act: async (page) => {
+      await page.click(".event-row .cell-output, .event-item");
+      await page.waitForSelector(".event-rule");
+      if (tab !== "summary") await page.click(`.ant-tabs-tab[data-node-key="${tab}"]`);
+      await page.waitForTimeout(400);
+    },
+  })),
+  {
+    name: "events-live",
+    path: "/events?live=1",
+    act: async (page) => page.waitForTimeout(2_500),
+  },
+  {
+    name: "events-live-paused",
+    path: "/events?live=1",
+    filled: true,
+    act: async (page) => {
+      await page.waitForSelector(".live-open");
+      await page.click(".live-status .btn");
+      await page.waitForTimeout(3_000);
+    },
+  },
+  {
+    name: "events-columns",
+    path: "/events",
+    wide: true,
+    act: async (page) => {
+      await page.click(".events-tools .btn:has-text('Columns'), .events-tools .btn:has-text('列')");
+      await page.waitForSelector(".columns-choice");
+      await page.waitForTimeout(300);
+    },
+  },
+  {
+    name: "events-views",
+    path: "/events",
+    act: async (page) => {
+      await page.click(".events-tools .btn:has-text('Views'), .events-tools .btn:has-text('视图')");
+      await page.waitForSelector(".views");
+      await page.waitForTimeout(300);
+    },
+  },
+  {
+    name: "events-time",
+    path: "/events",
+    act: async (page) => {
+      await page.click(".time-btn");
+      await page.waitForSelector(".time-choice");
+      await page.waitForTimeout(300);
+    },
+  },
+  {
+    name: "events-facets",
+    path: "/events?from=now-24h&to=now",
+    narrow: true,
+    act: async (page) => {
+      await page.click(".events-tools .btn");
+      await page.waitForSelector(".facet-value").catch(() => undefined);
+      await page.waitForTimeout(500);
+    },
+  },
+  { name: "events-nothing", path: `/events?q=${encodeURIComponent("rule:nothing-is-called-this")}` },
+  { name: "containers", path: "/containers" },
+  { name: "containers-none", path: "/containers?q=nothing-is-called-this" },
+  {
+    name: "container",
+    path: "/containers",
+    filled: true,
+    act: async (page) => {
+      await page.click(".container-name a");
+      await page.waitForSelector(".container-grid");
+      await settle(page);
+    },
+  },
+  { name: "container-unknown", path: "/containers/no-such-container" },
+  { name: "sources", path: "/sources" },
+  { name: "settings", path: "/settings" },
+  {
+    name: "settings-token",
+    path: "/settings",
+    act: async (page) => {
+      await page.click(".page .btn-primary");
+      await page.waitForSelector("#token-name");
+      await page.waitForTimeout(400);
+    },
+  },
+  {
+    name: "help",
+    path: "/",
+    act: async (page) => {
+      await page.keyboard.press("?");
+      await page.waitForSelector("dialog[open]");
+    },
+  },
+  { name: "not-found", path: "/no-such-page" },
+];
+
+async function settle(page) {
+  await page.waitForLoadState("domcontentloaded");
+  // A live page never has an idle network: wait for what stands for missing data to go.
+  await page.waitForFunction(() => document.querySelector("#root")?.childElementCount, null, { timeout: 15_000 });
+  await page.waitForFunction(() => !document.querySelector(".skeleton, .chart-place, .chart-canvas:not(:has(canvas))"), null, { timeout: 8_000 }).catch(() => undefined);
+  await page.waitForTimeout(700);
+}
+
+async function signIn(page, password, done) {
+  await page.waitForSelector("#password");
+  await page.fill("#username", options.username);
+  await page.fill("#password", password);
+  await page.click("button[type=submit]");
+  if (done) await page.waitForSelector(".field-error");
+  else await page.waitForSelector(".topbar", { timeout: 15_000 });
+}
+
+const findings = [];
+const browser = await chromium.launch({ executablePath: options.browser, args: ["--no-sandbox", "--force-color-profile=srgb"] });
+try {
+  const session = options.scenario === "setup" ? undefined : await storedSession();
+  for (const width of options.widths.split(",").map(Number)) {
+    for (const theme of options.themes.split(",")) {
+      for (const shot of SHOTS) {
+        if (only.length > 0 && !only.includes(shot.name)) continue;
+        if (shot.filled && !filled) continue;
+        if ((shot.scenario ?? options.scenario) !== options.scenario) continue;
+        if (options.scenario === "setup" && !shot.public) continue;
+        if ((shot.wide && width < 721) || (shot.narrow && width > 720)) continue;
+        await take(shot, width, theme, session);
+      }
+    }
+  }
+} finally {
+  await browser.close();
+}
+for (const finding of findings) console.error(finding);
+process.exit(findings.length > 0 ? 1 : 0);
+
+async function storedSession() {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  await page.goto(new URL("/login", base).href);
+  await signIn(page, options.password);
+  const state = await context.storageState();
+  await context.close();
+  return state;
+}
+
+async function take(shot, width, theme, session) {
+  const context = await browser.newContext({
+    viewport: { width, height: HEIGHTS[width] ?? 900 },
+    colorScheme: theme,
+    locale: options.language,
+    timezoneId: "UTC",
+    hasTouch: width < 721,
+    isMobile: width < 721,
+    storageState: shot.public ? undefined : session,
+  });
+  const page = await context.newPage();
+  const where = `${shot.name} ${width} ${theme}`;
+  page.on("pageerror", (error) => findings.push(`${where}: ${error.message}`));
+  page.on("console", (message) => {
+    if (message.type() === "error" && !/Failed to load resource/.test(message.text())) findings.push(`${where}: ${message.text()}`);
+  });
+  const file = join(out, `${options.scenario}-${shot.name}-${width}-${theme}${options.language === "en" ? "" : `-${options.language}`}.png`);
+  try {
+    await page.goto(new URL(shot.path, base).href);
+    await settle(page);
+    await shot.act?.(page);
+    await page.screenshot({ path: file });
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    if (wide > 0) findings.push(`${where}: the page is ${wide} px wider than the window`);
+    if (axeSource) await examine(page, where);
+  } catch (error) {
+    findings.push(`${where}: ${error.message.split("\n")[0]}`);
+    await page.screenshot({ path: file }).catch(() => undefined);
+  }
+  console.log(file);
+  await context.close();
+}
+
+async function examine(page, where) {
+  // Through the debugger, which the page's content security policy does not concern.
+  await page.evaluate(axeSource);
+  const { violations } = await page.evaluate(() =>
+    window.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"], resultTypes: ["violations"] }),
+  );
+  for (const { id, impact, nodes } of violations) {
+    if (impact !== "serious" && impact !== "critical") continue;
+    findings.push(
+      `${where}: axe ${id} (${impact}) ×${nodes.length}\n    ${nodes.slice(0, 3).map((node) => `${node.target.join(" ")} — ${node.failureSummary.split("\n").slice(1, 2).join(" ").trim()}`).join("\n    ")}`,
+    );
+  }
+}

@@ -1,0 +1,58 @@
+/** What a person likes, kept in the browser: theme, language, columns. */
+
+import { create } from "zustand";
+import { persist } from "zustand/middleware";
+import type { Priority } from "../api/types";
+
+export type ThemeChoice = "system" | "light" | "dark";
+export const LANGUAGES = ["en", "zh-CN"] as const;
+export type Language = (typeof LANGUAGES)[number];
+
+export const DEFAULT_COLUMNS = ["time", "priority", "rule", "container.name", "proc.name", "output"];
+
+interface Preferences {
+  theme: ThemeChoice;
+  language: Language;
+  columns: string[];
+  /** Facets beside the list of events. */
+  facetsOpen: boolean;
+  /** Priorities left out of charts, so that the rare ones can be seen beside the frequent. */
+  hiddenPriorities: Priority[];
+  setTheme(theme: ThemeChoice): void;
+  setLanguage(language: Language): void;
+  setColumns(columns: string[]): void;
+  setFacetsOpen(open: boolean): void;
+  togglePriority(priority: Priority): void;
+}
+
+/** The first of the browser's languages that the console speaks. */
+export function preferredLanguage(languages: readonly string[]): Language {
+  for (const language of languages) {
+    if (language.toLowerCase().startsWith("zh")) return "zh-CN";
+    if (language.toLowerCase().startsWith("en")) return "en";
+  }
+  return "en";
+}
+
+export const usePreferences = create<Preferences>()(
+  persist(
+    (set) => ({
+      theme: "system",
+      language: preferredLanguage(navigator.languages),
+      columns: DEFAULT_COLUMNS,
+      facetsOpen: true,
+      hiddenPriorities: [],
+      setTheme: (theme) => set({ theme }),
+      setLanguage: (language) => set({ language }),
+      setColumns: (columns) => set({ columns }),
+      setFacetsOpen: (facetsOpen) => set({ facetsOpen }),
+      togglePriority: (priority) =>
+        set(({ hiddenPriorities }) => ({
+          hiddenPriorities: hiddenPriorities.includes(priority)
+            ? hiddenPriorities.filter((other) => other !== priority)
+            : [...hiddenPriorities, priority],
+        })),
+    }),
+    { name: "quaywatch-preferences", version: 1 },
+  ),
+);

@@ -1,0 +1,32 @@
+/** Addresses of pages with what they should show. */
+
+import { quoteValue } from "../query/edit";
+
+export interface EventsLink {
+  query?: string;
+  from?: string;
+  to?: string;
+  event?: string;
+  live?: boolean;
+}
+
+export function eventsLink({ query, from, to, event, live }: EventsLink): string {
+  const search = new URLSearchParams();
+  if (query) search.set("q", query);
+  if (from) search.set("from", from);
+  if (to) search.set("to", to);
+  if (live) search.set("live", "1");
+  if (event) search.set("event", event);
+  const text = search.toString();
+  return text ? `/events?${text}` : "/events";
+}
+
+/** A query for one value of one field. */
+export const fieldQuery = (field: string, value: string) => `${field}:${quoteValue(value)}`;
+
+/** A query for the events of one container. */
+export function containerQuery({ id, name }: { id: string; name: string }): string {
+  return name ? fieldQuery("container.name", name) : fieldQuery("container.id", id);
+}
+
+export const containerLink = (id: string) => `/containers/${encodeURIComponent(id)}`;

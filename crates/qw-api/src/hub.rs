@@ -1,0 +1,324 @@
+//! What was committed lately, shared by everyone who watches live.
+//!
+//! The pipeline adds batches and never waits. A bounded ring keeps the newest; each client reads it
+//! at its own pace from the number it has seen, so a client that does not read costs nothing. An
+//! event becomes JSON at most once, when the first client wants it.
+
+mod rates;
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use parking_lot::Mutex;
+use qw_event::{EventId, SourceId, StoredEvent, Timestamp};
+use qw_exporters::StreamSnapshot;
+use qw_pipeline::Observer;
+use tokio::sync::watch;
+
+use crate::{event_view::json_line, hub::rates::Rates};
+
+/// Bounds of the hub.
+#[derive(Debug, Clone, Copy)]
+pub struct HubOptions {
+    /// Bytes of events in the ring; the newest batch stays whatever its size.
+    pub ring_bytes: usize,
+    /// Streams at the same time.
+    pub max_clients: u64,
+    /// Containers whose event rate is kept.
+    pub max_rates: usize,
+}
+
+impl Default for HubOptions {
+    fn default() -> Self {
+        Self {
+            ring_bytes: 16 << 20,
+            max_clients: 500,
+            max_rates: 20_000,
+        }
+    }
+}
+
+/// The newest events, and who watches. Clones share it.
+#[derive(Clone)]
+pub struct Hub(Arc<Inner>);
+
+struct Inner {
+    options: HubOptions,
+    ring: Mutex<Ring>,
+    newest: watch::Sender<u64>,
+    rates: Mutex<Rates>,
+    clients: AtomicU64,
+    counts: StreamCounts,
+}
+
+/// What happened on streams since the process started.
+#[derive(Default)]
+pub(crate) struct StreamCounts {
+    pub(crate) opened: AtomicU64,
+    pub(crate) sent: AtomicU64,
+    pub(crate) missed: AtomicU64,
+    pub(crate) refused: AtomicU64,
+}
+
+#[derive(Default)]
+struct Ring {
+    batches: VecDeque<Arc<Batch>>,
+    bytes: usize,
+}
+
+/// Events that were committed together.
+pub(crate) struct Batch {
+    events: Arc<[StoredEvent]>,
+    lines: Box<[OnceLock<Arc<str>>]>,
+    bytes: usize,
+}
+
+impl Batch {
+    pub(crate) fn first(&self) -> u64 {
+        self.events.first().map_or(0, |event| event.id.0)
+    }
+
+    pub(crate) fn last(&self) -> u64 {
+        self.events.last().map_or(0, |event| event.id.0)
+    }
+
+    /// The events numbered above `position`, each with its place for [`Self::line`].
+    pub(crate) fn after(&self, position: u64) -> impl Iterator<Item = (usize, &StoredEvent)> {
+        let skip = self.events.partition_point(|event| event.id.0 <= position);
+        self.events.iter().enumerate().skip(skip)
+    }
+
+    /// The event at `place` as JSON.
+    pub(crate) fn line(&self, place: usize) -> Option<Arc<str>> {
+        let (line, event) = (self.lines.get(place)?, self.events.get(place)?);
+        Some(Arc::clone(line.get_or_init(|| json_line(event))))
+    }
+}
+
+/// What the ring holds after some number.
+pub(crate) struct Recent {
+    /// Batches with events above the number, in order.
+    pub(crate) batches: Vec<Arc<Batch>>,
+    /// Number of the oldest event in the ring; `None` when it is empty.
+    pub(crate) oldest: Option<u64>,
+}
+
+impl Hub {
+    /// A hub that has seen events up to `newest`, the highest number in the store.
+    pub fn new(options: HubOptions, newest: EventId) -> Self {
+        Self(Arc::new(Inner {
+            ring: Mutex::default(),
+            newest: watch::Sender::new(newest.0),
+            rates: Mutex::new(Rates::new(options.max_rates)),
+            clients: AtomicU64::new(0),
+            counts: StreamCounts::default(),
+            options,
+        }))
+    }
+
+    /// The end that the pipeline feeds; give it to `Pipeline::observe`.
+    pub fn observer(&self) -> Box<dyn Observer> {
+        Box::new(Feed(self.clone()))
+    }
+
+    /// Streams open now, and what happened on streams so far.
+    pub fn snapshot(&self) -> StreamSnapshot {
+        let counts = &self.0.counts;
+        StreamSnapshot {
+            clients: self.0.clients.load(Relaxed),
+            opened: counts.opened.load(Relaxed),
+            events_sent: counts.sent.load(Relaxed),
+            events_missed: counts.missed.load(Relaxed),
+        }
+    }
+
+    /// Highest number seen.
+    pub(crate) fn newest(&self) -> u64 {
+        *self.0.newest.borrow()
+    }
+
+    /// Tells when the highest number changes.
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
+        self.0.newest.subscribe()
+    }
+
+    pub(crate) fn counts(&self) -> &StreamCounts {
+        &self.0.counts
+    }
+
+    /// The events above `position` that are still in the ring.
+    pub(crate) fn after(&self, position: u64) -> Recent {
+        let ring = self.0.ring.lock();
+        let skip = ring
+            .batches
+            .partition_point(|batch| batch.last() <= position);
+        Recent {
+            batches: ring.batches.iter().skip(skip).cloned().collect(),
+            oldest: ring.batches.front().map(|batch| batch.first()),
+        }
+    }
+
+    /// Newest event in the ring that `wanted` picks.
+    pub(crate) fn find(&self, wanted: impl Fn(&StoredEvent) -> bool) -> Option<StoredEvent> {
+        let batches: Vec<Arc<Batch>> = self.0.ring.lock().batches.iter().rev().cloned().collect();
+        batches
+            .iter()
+            .flat_map(|batch| batch.events.iter().rev())
+            .find(|event| wanted(event))
+            .cloned()
+    }
+
+    /// Events per second over the last minute before `now`, of all containers.
+    pub(crate) fn rate(&self, now: Timestamp) -> f64 {
+        self.0.rates.lock().all(now)
+    }
+
+    /// Events per second over the last minute before `now`, of the container with this id.
+    pub(crate) fn container_rate(&self, id: &str, now: Timestamp) -> f64 {
+        self.0.rates.lock().container(id, now)
+    }
+
+    /// A place among the clients, until it is dropped; `None` when there is none left.
+    pub(crate) fn join(&self) -> Option<Seat> {
+        let clients = &self.0.clients;
+        let joined = clients.fetch_update(Relaxed, Relaxed, |count| {
+            (count < self.0.options.max_clients).then_some(count + 1)
+        });
+        if joined.is_ok() {
+            self.0.counts.opened.fetch_add(1, Relaxed);
+            Some(Seat(self.clone()))
+        } else {
+            self.0.counts.refused.fetch_add(1, Relaxed);
+            None
+        }
+    }
+
+    fn add(&self, events: &Arc<[StoredEvent]>, received: Timestamp) {
+        let Some(last) = events.last() else { return };
+        let last = last.id.0;
+        self.0.rates.lock().count(events, received);
+        let bytes = events.iter().map(|stored| stored.event.size_bytes()).sum();
+        let batch = Arc::new(Batch {
+            events: Arc::clone(events),
+            lines: events.iter().map(|_| OnceLock::new()).collect(),
+            bytes,
+        });
+        // Dropped after the lock is released: freeing many events takes a while.
+        let mut old = Vec::new();
+        {
+            let mut ring = self.0.ring.lock();
+            ring.bytes += bytes;
+            ring.batches.push_back(batch);
+            while ring.bytes > self.0.options.ring_bytes
+                && ring.batches.len() > 1
+                && let Some(oldest) = ring.batches.pop_front()
+            {
+                ring.bytes -= oldest.bytes;
+                old.push(oldest);
+            }
+        }
+        drop(old);
+        self.0.newest.send_replace(last);
+    }
+}
+
+/// A client's place.
+pub(crate) struct Seat(Hub);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.0.clients.fetch_sub(1, Relaxed);
+    }
+}
+
+struct Feed(Hub);
+
+impl Observer for Feed {
+    fn committed(&mut self, _: &SourceId, events: &Arc<[StoredEvent]>, received: Timestamp) {
+        self.0.add(events, received);
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::event_view::tests::event;
+
+    /// Feeds `count` events numbered from `first` into `hub`.
+    pub(crate) fn feed(hub: &Hub, first: u64, count: u64, rule: &str, container: &str) {
+        let now = Timestamp::from_seconds(1_000_000);
+        let events: Vec<StoredEvent> = (first..first + count)
+            .map(|id| event(id, now, rule, container))
+            .collect();
+        hub.observer()
+            .committed(&SourceId::new("test"), &events.into(), now);
+    }
+
+    fn small() -> Hub {
+        let event_bytes = event(1, Timestamp::EPOCH, "Rule", "web").event.size_bytes();
+        let options = HubOptions {
+            ring_bytes: event_bytes * 10,
+            ..HubOptions::default()
+        };
+        Hub::new(options, EventId(0))
+    }
+
+    #[test]
+    fn the_ring_is_bounded_and_tells_what_it_still_has() {
+        let hub = small();
+        assert_eq!(hub.after(0).oldest, None);
+        for batch in 0..10 {
+            feed(&hub, batch * 4 + 1, 4, "Rule", "web");
+        }
+        let recent = hub.after(0);
+        assert_eq!(recent.oldest, Some(33));
+        assert_eq!(recent.batches.len(), 2);
+        assert_eq!(hub.newest(), 40);
+        assert_eq!(hub.after(36).batches.len(), 1);
+        assert!(hub.after(40).batches.is_empty());
+        let ids: Vec<u64> = hub.after(34).batches[0]
+            .after(34)
+            .map(|(_, event)| event.id.0)
+            .collect();
+        assert_eq!(ids, [35, 36]);
+    }
+
+    #[test]
+    fn one_batch_stays_whatever_its_size() {
+        let hub = small();
+        feed(&hub, 1, 100, "Rule", "web");
+        assert_eq!(hub.after(0).batches.len(), 1);
+    }
+
+    #[test]
+    fn lines_are_made_once() {
+        let hub = small();
+        feed(&hub, 1, 1, "Rule", "web");
+        let batch = &hub.after(0).batches[0];
+        let (first, second) = (batch.line(0).unwrap(), batch.line(0).unwrap());
+        assert!(Arc::ptr_eq(&first, &second));
+        assert!(batch.line(1).is_none());
+    }
+
+    #[test]
+    fn seats_are_bounded_and_given_back() {
+        let hub = Hub::new(
+            HubOptions {
+                max_clients: 2,
+                ..HubOptions::default()
+            },
+            EventId(0),
+        );
+        let first = hub.join().unwrap();
+        let _second = hub.join().unwrap();
+        assert!(hub.join().is_none());
+        drop(first);
+        assert!(hub.join().is_some());
+        assert_eq!(hub.counts().refused.load(Relaxed), 1);
+    }
+}

@@ -1,0 +1,271 @@
+//! All routes, and the document made from them.
+//!
+//! What a route asks of its sender is said once, where its group is put together: the same line
+//! guards the route and describes it in the document.
+
+#![allow(
+    unused_qualifications,
+    reason = "the macro that describes routes writes them"
+)]
+
+mod access;
+pub(crate) mod containers;
+mod docs;
+mod events;
+mod export;
+mod histogram;
+mod overview;
+mod probes;
+mod prom;
+mod query;
+mod sources;
+mod streams;
+mod test_event;
+mod views;
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request},
+    middleware::from_fn_with_state,
+    routing::{MethodRouter, any},
+};
+use qw_auth::Scope;
+use tower::ServiceExt;
+use tower_http::compression::CompressionLayer;
+use utoipa::{
+    OpenApi,
+    openapi::{
+        Components, Content, Ref, ResponseBuilder,
+        path::{Operation, PathItem},
+        security::{
+            ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+        },
+    },
+};
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::{
+    assets::Assets,
+    guard::{Need, SESSION_COOKIE, guard},
+    layers::{nothing_here, time_limit},
+    problem::ProblemBody,
+    state::State,
+};
+
+/// Largest body of a request to the API, in bytes.
+const MAX_BODY: usize = 64 << 10;
+
+/// The document of the API, OpenAPI 3.1.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    document(api(None).into_openapi())
+}
+
+/// Everything on the console's listener; `receiver` takes events below `/falco`.
+pub(crate) fn console(state: &State, receiver: Router) -> Router {
+    let (router, paths) = api(Some(state)).split_for_parts();
+    let assets = match &state.parts.settings.ui_dir {
+        Some(folder) => Assets::Folder(folder.clone()),
+        None => Assets::Embedded,
+    };
+    router
+        .merge(docs::routes(document(paths)))
+        .route("/api/{*rest}", any(nothing_here))
+        .fallback(move |request: Request| {
+            let assets = assets.clone();
+            async move {
+                assets
+                    .answer(request.method(), request.uri().path(), request.headers())
+                    .await
+            }
+        })
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(CompressionLayer::new().gzip(true))
+        .with_state(state.clone())
+        // Not below the layers above: senders of events have their own bounds.
+        .merge(
+            Router::new()
+                .route("/falco", pass_to(&receiver))
+                .route("/falco/", pass_to(&receiver))
+                .route("/falco/{token}", pass_to(&receiver)),
+        )
+}
+
+/// A route that hands its requests to `router` as they are.
+pub(crate) fn pass_to(router: &Router) -> MethodRouter {
+    let router = router.clone();
+    any(move |request: Request| router.clone().oneshot(request))
+}
+
+/// The routes of the API. Without a state they only describe themselves.
+fn api(state: Option<&State>) -> OpenApiRouter<State> {
+    let quick = |router: OpenApiRouter<State>| match state {
+        Some(state) => {
+            let limit = state.parts.settings.request_timeout;
+            router.route_layer(from_fn_with_state(limit, time_limit))
+        }
+        None => router,
+    };
+    let open = access::open_routes().merge(probes::routes());
+    let signed_in = access::session_routes();
+    let read = events::routes()
+        .merge(histogram::routes())
+        .merge(query::routes())
+        .merge(containers::routes())
+        .merge(overview::routes())
+        .merge(sources::routes())
+        .merge(prom::routes())
+        .merge(views::routes());
+    let endless = export::routes().merge(streams::routes());
+    OpenApiRouter::with_openapi(Description::openapi())
+        .merge(quick(open))
+        .merge(quick(guarded(signed_in, Need::Session, state)))
+        .merge(quick(guarded(read, Need::Scope(Scope::Read), state)))
+        .merge(guarded(endless, Need::Scope(Scope::Read), state))
+        .merge(quick(guarded(
+            test_event::routes(),
+            Need::Scope(Scope::Ingest),
+            state,
+        )))
+        .merge(quick(guarded(
+            access::admin_routes(),
+            Need::Scope(Scope::Admin),
+            state,
+        )))
+}
+
+/// Puts the guard before the routes of `router`, and says so in their description.
+fn guarded(
+    mut router: OpenApiRouter<State>,
+    need: Need,
+    state: Option<&State>,
+) -> OpenApiRouter<State> {
+    for item in router.get_openapi_mut().paths.paths.values_mut() {
+        for operation in operations(item) {
+            describe_need(operation, need);
+        }
+    }
+    match state {
+        Some(state) => router.route_layer(from_fn_with_state((state.clone(), need), guard)),
+        None => router,
+    }
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [
+        &mut item.get,
+        &mut item.post,
+        &mut item.put,
+        &mut item.delete,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+fn describe_need(operation: &mut Operation, need: Need) {
+    let nothing: [String; 0] = [];
+    let mut security = vec![SecurityRequirement::new("session", nothing)];
+    if let Need::Scope(scope) = need {
+        security.push(SecurityRequirement::new("token", [scope.as_str()]));
+    }
+    operation.security = Some(security);
+    for (status, description) in [
+        ("401", "Not signed in, or the token is not valid"),
+        (
+            "403",
+            "Signed in, but not allowed; or the CSRF token is missing",
+        ),
+        (
+            "429",
+            "Too many requests; `Retry-After` says when to try again",
+        ),
+    ] {
+        operation
+            .responses
+            .responses
+            .entry(status.to_owned())
+            .or_insert_with(|| problem_response(description).into());
+    }
+}
+
+fn problem_response(description: &str) -> utoipa::openapi::Response {
+    let schema = Ref::from_schema_name("Problem");
+    ResponseBuilder::new()
+        .description(description)
+        .content("application/problem+json", Content::new(Some(schema)))
+        .build()
+}
+
+/// Adds to every operation what every operation may answer, and the ways to prove who one is.
+fn document(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
+    for item in document.paths.paths.values_mut() {
+        for operation in operations(item) {
+            let takes = operation
+                .parameters
+                .as_ref()
+                .is_some_and(|list| !list.is_empty())
+                || operation.request_body.is_some();
+            if takes {
+                let entry = operation.responses.responses.entry("400".to_owned());
+                entry.or_insert_with(|| problem_response("A parameter is not valid").into());
+            }
+            if operation.request_body.is_some() {
+                for (status, description) in [
+                    ("413", "The body is too large"),
+                    ("415", "The body is not `application/json`"),
+                ] {
+                    let entry = operation.responses.responses.entry(status.to_owned());
+                    entry.or_insert_with(|| problem_response(description).into());
+                }
+            }
+            let entry = operation.responses.responses.entry("default".to_owned());
+            entry.or_insert_with(|| problem_response("Anything else that went wrong").into());
+        }
+    }
+    let components = document.components.get_or_insert_with(Components::default);
+    components.add_security_scheme(
+        "session",
+        SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(
+            SESSION_COOKIE,
+            "Cookie of a signed-in user. Requests other than GET also carry the session's \
+             `csrf_token` in the header `X-Quaywatch-CSRF`.",
+        ))),
+    );
+    components.add_security_scheme(
+        "token",
+        SecurityScheme::Http(
+            HttpBuilder::new()
+                .scheme(HttpAuthScheme::Bearer)
+                .bearer_format("qw_<id>_<secret>")
+                .description(Some("API token with the scope that the operation names."))
+                .build(),
+        ),
+    );
+    document
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Quaywatch",
+        description = "What containers are made of, what they do, and what is wrong with them.\n\n\
+            Times are RFC 3339; `start` and `end` also take `now` and `now-15m`. Errors are \
+            `application/problem+json` with a stable `code`. Lists hold `items` and `next_cursor`, \
+            which goes into `cursor` of the next request and is `null` at the end.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    servers((url = "/")),
+    components(schemas(ProblemBody)),
+    tags(
+        (name = "access", description = "Setup, sessions, tokens"),
+        (name = "events", description = "Stored events"),
+        (name = "query", description = "The query language"),
+        (name = "containers", description = "Containers and what they did"),
+        (name = "overview", description = "Everything at a glance"),
+        (name = "sources", description = "Where events come from"),
+        (name = "streams", description = "Events as they come, as server-sent events"),
+        (name = "views", description = "Saved views of the console"),
+        (name = "prometheus", description = "Questions to a Prometheus server"),
+        (name = "probes", description = "Is it alive, is it ready")
+    )
+)]
+struct Description;

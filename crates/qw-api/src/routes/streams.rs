@@ -1,0 +1,149 @@
+//! Events as they come.
+
+use axum::{
+    Extension,
+    body::Body,
+    extract::{Path, State as Extract},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use qw_event::EventId;
+use qw_store::query::Filter;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    guard::Caller,
+    listen::Stopping,
+    parameters::{Parameters, filter, priority_filter},
+    problem::{Problem, ProblemBody},
+    state::State,
+    stream::Subscription,
+};
+
+pub(super) fn routes() -> OpenApiRouter<State> {
+    OpenApiRouter::new()
+        .routes(routes!(stream))
+        .routes(routes!(container_stream))
+}
+
+/// Which events.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct StreamParameters {
+    /// Query; everything when empty.
+    query: Option<String>,
+    /// Least urgent priority that is wanted, such as `Warning`; a list with commas is exactly those.
+    #[param(example = "Warning")]
+    priority: Option<String>,
+    /// Resumes after this event; the header `Last-Event-ID` says the same and wins.
+    last_event_id: Option<String>,
+}
+
+/// Streams the events of all containers
+///
+/// Server-sent events without names. `id` is a cursor; `data` is
+/// `{"type":"event|heartbeat|gap","ts":"…","container":"…","payload":…}`. Events are merged over
+/// 500 ms into `{"events":[…]}`; a heartbeat `{"last_event_id":"…"}` comes at once and every 30 s;
+/// `{"missed":n,"from":"…","to":"…"}` tells of a gap. Clients give a stream up after 90 s of
+/// silence.
+#[utoipa::path(get, path = "/api/stream", tag = "streams", params(StreamParameters), responses(
+    (status = 200, description = "The stream", body = String, content_type = "text/event-stream"),
+    (status = 503, description = "There are as many streams as there may be", body = ProblemBody, content_type = "application/problem+json"),
+))]
+async fn stream(
+    Extract(state): Extract<State>,
+    caller: Caller,
+    stopping: Option<Extension<Stopping>>,
+    headers: HeaderMap,
+    Parameters(parameters): Parameters<StreamParameters>,
+) -> Result<Response, Problem> {
+    open(state, caller, stopping, &headers, &parameters, None)
+}
+
+/// Streams the events of one container
+///
+/// As the stream of all containers. The container need not be known yet.
+#[utoipa::path(get, path = "/api/stream/{container}", tag = "streams",
+    params(
+        ("container" = String, Path, description = "Id, a prefix of it of at least 12 characters, or name"),
+        StreamParameters,
+    ),
+    responses(
+        (status = 200, description = "The stream", body = String, content_type = "text/event-stream"),
+        (status = 503, description = "There are as many streams as there may be", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+async fn container_stream(
+    Extract(state): Extract<State>,
+    caller: Caller,
+    stopping: Option<Extension<Stopping>>,
+    Path(container): Path<String>,
+    headers: HeaderMap,
+    Parameters(parameters): Parameters<StreamParameters>,
+) -> Result<Response, Problem> {
+    open(
+        state,
+        caller,
+        stopping,
+        &headers,
+        &parameters,
+        Some(container),
+    )
+}
+
+fn open(
+    state: State,
+    caller: Caller,
+    stopping: Option<Extension<Stopping>>,
+    headers: &HeaderMap,
+    parameters: &StreamParameters,
+    container: Option<String>,
+) -> Result<Response, Problem> {
+    let of_container = container
+        .as_deref()
+        .map_or(Filter::everything(), Filter::container);
+    let filter = of_container
+        .and(priority_filter(parameters.priority.as_deref())?)
+        .and(filter(parameters.query.as_deref())?);
+    let last_seen = last_seen(headers, parameters.last_event_id.as_deref())?;
+    let seat = state
+        .parts
+        .hub
+        .join()
+        .ok_or_else(|| Problem::unavailable("there are as many streams as there may be"))?;
+    let container_id = container.map_or(String::new(), |asked| {
+        let known = state.parts.inventory.container(&asked);
+        known.map_or(asked, |known| known.id.clone())
+    });
+    let stop = stopping
+        .map(|Extension(Stopping(stop))| stop)
+        .unwrap_or_default();
+    let subscription =
+        Subscription::new(state, caller.0, filter, container_id, last_seen, stop, seat);
+    let mut response = Body::from_stream(subscription.into_stream()).into_response();
+    let answer = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-cache, no-transform"),
+        // nginx would collect the messages otherwise.
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+    ] {
+        answer.insert(name, HeaderValue::from_static(value));
+    }
+    Ok(response)
+}
+
+fn last_seen(headers: &HeaderMap, parameter: Option<&str>) -> Result<Option<EventId>, Problem> {
+    let header = headers
+        .get("last-event-id")
+        .and_then(|value| value.to_str().ok());
+    let text = header
+        .or(parameter)
+        .map(str::trim)
+        .filter(|text| !text.is_empty());
+    text.map(str::parse)
+        .transpose()
+        .map_err(|_| Problem::invalid("the last event's id is not a number"))
+}

@@ -1,0 +1,201 @@
+//! Saved views of the console.
+
+use axum::{
+    Json,
+    extract::{Path, State as Extract},
+    response::{IntoResponse, Response},
+};
+use http::StatusCode;
+use qw_auth::Scope;
+use qw_event::Timestamp;
+use qw_store::StateChange;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    guard::Caller,
+    parameters::Body,
+    problem::{Code, Problem, ProblemBody},
+    state::State,
+};
+
+const VIEWS: &str = "views";
+const MAX_VIEWS: usize = 1_000;
+const MAX_NAME_CHARACTERS: usize = 100;
+const MAX_STATE_BYTES: usize = 16 << 10;
+
+pub(super) fn routes() -> OpenApiRouter<State> {
+    OpenApiRouter::new()
+        .routes(routes!(views, create))
+        .routes(routes!(delete))
+}
+
+/// A saved view.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+struct View {
+    /// Id.
+    id: String,
+    /// What people call it.
+    name: String,
+    /// Page of the console.
+    #[schema(example = "events")]
+    page: String,
+    /// Query string of the page's address.
+    state: String,
+    /// True when other users see it too.
+    shared: bool,
+    /// User who made it.
+    owner: String,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    created: Timestamp,
+}
+
+/// Saved views.
+#[derive(Serialize, ToSchema)]
+struct ViewList {
+    /// Own and shared views, by name.
+    items: Vec<View>,
+    /// Always null: the list is complete.
+    #[schema(value_type = Option<String>)]
+    next_cursor: Option<()>,
+}
+
+/// Lists saved views
+#[utoipa::path(get, path = "/api/views", tag = "views", responses((status = 200, body = ViewList)))]
+async fn views(Extract(state): Extract<State>, caller: Caller) -> Result<Json<ViewList>, Problem> {
+    let owner = caller.0.username;
+    let mut items = read(&state).await?;
+    items.retain(|view| view.shared || view.owner == owner);
+    items.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.id.cmp(&b.id)));
+    Ok(Json(ViewList {
+        items,
+        next_cursor: None,
+    }))
+}
+
+/// A view to be saved.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewView {
+    /// What people call it.
+    #[schema(min_length = 1, max_length = 100)]
+    name: String,
+    /// Page of the console.
+    #[schema(example = "events", min_length = 1, max_length = 100)]
+    page: String,
+    /// Query string of the page's address.
+    #[schema(max_length = 16_384)]
+    state: String,
+    /// True when other users should see it too.
+    #[serde(default)]
+    shared: bool,
+}
+
+/// Saves a view
+#[utoipa::path(post, path = "/api/views", tag = "views", request_body = NewView, responses(
+    (status = 201, body = View),
+    (status = 409, description = "There are as many views as there may be", body = ProblemBody, content_type = "application/problem+json"),
+))]
+async fn create(
+    Extract(state): Extract<State>,
+    caller: Caller,
+    Body(new): Body<NewView>,
+) -> Result<Response, Problem> {
+    let name = plain("name", &new.name)?;
+    let page = plain("page", &new.page)?;
+    if new.state.len() > MAX_STATE_BYTES {
+        return Err(Problem::invalid(format!(
+            "`state` is longer than {MAX_STATE_BYTES} bytes"
+        )));
+    }
+    if read(&state).await?.len() >= MAX_VIEWS {
+        return Err(Problem::new(
+            Code::Conflict,
+            format!("there are {MAX_VIEWS} views; remove one first"),
+        ));
+    }
+    let id = getrandom::u64().map_err(|error| Problem::internal("make an id", &error))?;
+    let view = View {
+        id: format!("{id:016x}"),
+        name,
+        page,
+        state: new.state,
+        shared: new.shared,
+        owner: caller.0.username,
+        created: state.now(),
+    };
+    let (key, value) = (view.id.clone(), to_json(&view)?);
+    state
+        .documents(move |documents| {
+            documents.apply(&[StateChange::Put {
+                collection: VIEWS,
+                key: &key,
+                value: &value,
+            }])
+        })
+        .await?;
+    Ok((StatusCode::CREATED, Json(view)).into_response())
+}
+
+/// Removes a saved view
+#[utoipa::path(delete, path = "/api/views/{id}", tag = "views",
+    params(("id" = String, Path, description = "Id of the view")),
+    responses(
+        (status = 204, description = "Removed"),
+        (status = 404, description = "There is no such view", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+async fn delete(
+    Extract(state): Extract<State>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let missing = || Problem::not_found(format!("there is no view `{id}`"));
+    let view = read(&state)
+        .await?
+        .into_iter()
+        .find(|view| view.id == id)
+        .ok_or_else(missing)?;
+    let is_own = view.owner == caller.0.username;
+    if !is_own && !view.shared {
+        return Err(missing());
+    }
+    if !is_own && !caller.0.allows(Scope::Admin) {
+        return Err(Problem::new(Code::Forbidden, "the view is another user's"));
+    }
+    state
+        .documents(move |documents| {
+            documents.apply(&[StateChange::Delete {
+                collection: VIEWS,
+                key: &id,
+            }])
+        })
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn read(state: &State) -> Result<Vec<View>, Problem> {
+    let rows = state.documents(|documents| documents.list(VIEWS)).await?;
+    rows.into_iter()
+        .map(|(_, value)| {
+            serde_json::from_str(&value)
+                .map_err(|error| Problem::internal("read a saved view", &error))
+        })
+        .collect()
+}
+
+fn to_json(view: &View) -> Result<String, Problem> {
+    serde_json::to_string(view).map_err(|error| Problem::internal("write a saved view", &error))
+}
+
+fn plain(what: &str, text: &str) -> Result<String, Problem> {
+    let text = text.trim();
+    let length = text.chars().count();
+    if length == 0 || length > MAX_NAME_CHARACTERS || text.chars().any(char::is_control) {
+        return Err(Problem::invalid(format!(
+            "`{what}` has 1 to {MAX_NAME_CHARACTERS} printable characters"
+        )));
+    }
+    Ok(text.to_owned())
+}

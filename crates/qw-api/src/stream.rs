@@ -1,0 +1,409 @@
+//! Server-sent events: the hub's events → messages for one client.
+//!
+//! The stream is pulled: nothing is made for a client until its connection takes more, so one that
+//! does not read costs a place and nothing else. A client that comes back gets what it has not seen
+//! from the ring and, further back, from the store. One that is live but too slow, or to whom too
+//! much comes at once, gets the newest, and is told as a gap what it missed.
+
+use std::{
+    collections::VecDeque,
+    fmt::Write,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::{Stream, stream};
+use qw_event::{EventId, StoredEvent, Timestamp};
+use qw_store::query::Filter;
+use tokio::{
+    sync::watch,
+    time::{Instant, Interval, MissedTickBehavior},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    access::Identity,
+    event_view::json_line,
+    hub::{Batch, Seat},
+    state::State,
+};
+
+/// Events that arrive within this time travel in one message.
+const MERGE: Duration = Duration::from_millis(500);
+
+/// Time between heartbeats. Clients give a stream up after three times this.
+const HEARTBEAT: Duration = Duration::from_secs(30);
+
+/// Most events of a message; of more within [`MERGE`] the newest are sent, the others told as a gap.
+const MESSAGE_EVENTS: usize = 1_000;
+
+/// Most bytes of events in a message, the first event aside.
+const MESSAGE_BYTES: usize = 2 << 20;
+
+/// Events read from the store at a time.
+const PAGE: usize = 500;
+
+/// Farthest back a stream resumes, counted in event numbers.
+const RESUME: u64 = 20_000;
+
+/// One client's stream.
+pub(crate) struct Subscription {
+    state: State,
+    identity: Identity,
+    filter: Filter,
+    /// Container of the stream, for messages that hold no event; empty for all.
+    container: String,
+    /// Every event up to this number has been sent, passed over, or told as missed.
+    position: u64,
+    /// Up to here nothing is passed over for being much; what comes later is live.
+    resume_to: u64,
+    newest: watch::Receiver<u64>,
+    /// When events that have been noticed are sent.
+    due: Option<Instant>,
+    heartbeat: Interval,
+    outbox: VecDeque<Bytes>,
+    stop: CancellationToken,
+    finished: bool,
+    _seat: Seat,
+}
+
+/// What to do next.
+enum Turn {
+    Events,
+    Heartbeat,
+    Stop,
+    End,
+}
+
+impl Subscription {
+    /// A stream of the events that match `filter`, beginning after `last_seen`, or now.
+    pub(crate) fn new(
+        state: State,
+        identity: Identity,
+        filter: Filter,
+        container: String,
+        last_seen: Option<EventId>,
+        stop: CancellationToken,
+        seat: Seat,
+    ) -> Self {
+        let newest = state.parts.hub.watch();
+        let now = state.parts.hub.newest();
+        // A number from the future is another store's.
+        let position = last_seen.map_or(now, |seen| seen.0.min(now));
+        let mut heartbeat = tokio::time::interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut subscription = Self {
+            state,
+            identity,
+            filter,
+            container,
+            position,
+            resume_to: now,
+            newest,
+            due: None,
+            heartbeat,
+            outbox: VecDeque::new(),
+            stop,
+            finished: false,
+            _seat: seat,
+        };
+        // At once, so that proxies and browsers see that the stream is open.
+        subscription
+            .outbox
+            .push_back(Bytes::from_static(b": quaywatch\nretry: 1000\n\n"));
+        subscription.put_heartbeat();
+        if position < now {
+            subscription.due = Some(Instant::now());
+        }
+        subscription
+    }
+
+    /// The messages as they go over the wire.
+    pub(crate) fn into_stream(self) -> impl Stream<Item = Result<Bytes, std::io::Error>> {
+        stream::unfold(self, |mut subscription| async move {
+            let message = subscription.next().await?;
+            Some((Ok(message), subscription))
+        })
+    }
+
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(message) = self.outbox.pop_front() {
+                return Some(message);
+            }
+            if self.finished {
+                return None;
+            }
+            match self.turn().await {
+                Turn::Events => self.collect().await,
+                Turn::Heartbeat => {
+                    if !self
+                        .state
+                        .parts
+                        .access
+                        .is_valid(&self.identity, self.state.now())
+                    {
+                        return None;
+                    }
+                    self.put_heartbeat();
+                }
+                Turn::Stop => {
+                    self.finished = true;
+                    self.outbox
+                        .push_back(Bytes::from_static(b"retry: 2000\n\n"));
+                }
+                Turn::End => return None,
+            }
+        }
+    }
+
+    async fn turn(&mut self) -> Turn {
+        loop {
+            let position = self.position;
+            let due = self.due;
+            let events = async {
+                match due {
+                    Some(due) => {
+                        tokio::time::sleep_until(due).await;
+                        true
+                    }
+                    None => self
+                        .newest
+                        .wait_for(|newest| *newest > position)
+                        .await
+                        .is_ok(),
+                }
+            };
+            tokio::select! {
+                biased;
+                () = self.identity.ended.cancelled() => return Turn::End,
+                () = self.stop.cancelled() => return Turn::Stop,
+                _ = self.heartbeat.tick() => return Turn::Heartbeat,
+                alive = events => {
+                    if !alive {
+                        return Turn::End;
+                    }
+                    if due.is_some() {
+                        self.due = None;
+                        return Turn::Events;
+                    }
+                    self.due = Some(Instant::now() + MERGE);
+                }
+            }
+        }
+    }
+
+    /// Puts what has happened since `position` into the outbox.
+    async fn collect(&mut self) {
+        let recent = self.state.parts.hub.after(self.position);
+        let is_in_ring = recent
+            .oldest
+            .is_some_and(|oldest| oldest <= self.position + 1);
+        if self.position < self.resume_to {
+            if is_in_ring {
+                self.resume_from_ring(&recent.batches);
+            } else {
+                self.resume_from_store().await;
+            }
+            return;
+        }
+        if let Some(oldest) = recent.oldest
+            && !is_in_ring
+        {
+            // The client reads too slowly, or much came at once.
+            let (from, to) = (self.position + 1, oldest - 1);
+            self.put_gap(from, to, oldest - from);
+            self.position = to;
+        }
+        self.follow(&recent.batches);
+    }
+
+    /// Sends the newest of `batches`, as many as a message may hold.
+    fn follow(&mut self, batches: &[Arc<Batch>]) {
+        let mut wanted: VecDeque<(&Arc<Batch>, usize, &StoredEvent)> = VecDeque::new();
+        let mut passed: Option<(u64, u64, u64)> = None;
+        let mut bytes = 0;
+        for batch in batches {
+            for (place, stored) in batch.after(self.position) {
+                if !self.filter.matches(&stored.event) {
+                    continue;
+                }
+                bytes += stored.event.size_bytes();
+                wanted.push_back((batch, place, stored));
+                while wanted.len() > 1
+                    && (wanted.len() > MESSAGE_EVENTS || bytes > MESSAGE_BYTES)
+                    && let Some((_, _, old)) = wanted.pop_front()
+                {
+                    bytes -= old.event.size_bytes();
+                    let (from, _, missed) = passed.unwrap_or((old.id.0, 0, 0));
+                    passed = Some((from, old.id.0, missed + 1));
+                }
+            }
+            self.position = self.position.max(batch.last());
+        }
+        if let Some((from, to, missed)) = passed {
+            self.put_gap(from, to, missed);
+        }
+        let mut message = Message::default();
+        for (batch, place, stored) in wanted {
+            if let Some(line) = batch.line(place) {
+                message.add(&line, stored);
+            }
+        }
+        self.put_events(message, self.position);
+    }
+
+    /// Sends the oldest of `batches`, as many as a message may hold; the rest follows at once.
+    fn resume_from_ring(&mut self, batches: &[Arc<Batch>]) {
+        let mut message = Message::default();
+        'batches: for batch in batches {
+            for (place, stored) in batch.after(self.position) {
+                if message.is_full() {
+                    break 'batches;
+                }
+                if self.filter.matches(&stored.event)
+                    && let Some(line) = batch.line(place)
+                {
+                    message.add(&line, stored);
+                }
+                self.position = stored.id.0;
+            }
+        }
+        self.put_events(message, self.position);
+        self.go_on();
+    }
+
+    async fn resume_from_store(&mut self) {
+        let reachable = self.resume_to.saturating_sub(RESUME);
+        if self.position < reachable {
+            let from = self.position + 1;
+            self.position = reachable;
+            self.put_gap(from, reachable, reachable - from + 1);
+        }
+        let after = EventId(self.position);
+        let page = self
+            .state
+            .ask(move |records| records.events_after(after, PAGE))
+            .await;
+        let Ok(page) = page else {
+            // The store is busy or failing: try again, the position is kept.
+            self.due = Some(Instant::now() + Duration::from_secs(1));
+            return;
+        };
+        let is_last = page.len() < PAGE;
+        let mut message = Message::default();
+        for stored in page {
+            if message.is_full() {
+                let cursor = self.position;
+                self.put_events(std::mem::take(&mut message), cursor);
+            }
+            self.position = self.position.max(stored.id.0);
+            if self.filter.matches(&stored.event) {
+                message.add(&json_line(&stored), &stored);
+            }
+        }
+        if is_last {
+            // What is missing up to here has gone by retention.
+            self.position = self.position.max(self.resume_to);
+        }
+        self.put_events(message, self.position);
+        self.go_on();
+    }
+
+    /// Does not wait for more when there is more already.
+    fn go_on(&mut self) {
+        if self.state.parts.hub.newest() > self.position {
+            self.due = Some(Instant::now());
+        }
+    }
+
+    fn put_events(&mut self, message: Message, cursor: u64) {
+        if message.count == 0 {
+            return;
+        }
+        self.state
+            .parts
+            .hub
+            .counts()
+            .sent
+            .fetch_add(message.count as u64, Relaxed);
+        let container = message.container.as_deref().unwrap_or("");
+        let payload = format!("{{\"events\":[{}]}}", message.lines);
+        self.outbox.push_back(envelope(
+            cursor,
+            "event",
+            self.state.now(),
+            container,
+            &payload,
+        ));
+    }
+
+    fn put_gap(&mut self, from: u64, to: u64, missed: u64) {
+        self.state
+            .parts
+            .hub
+            .counts()
+            .missed
+            .fetch_add(missed, Relaxed);
+        let payload = format!("{{\"missed\":{missed},\"from\":\"{from}\",\"to\":\"{to}\"}}");
+        let message = envelope(to, "gap", self.state.now(), &self.container, &payload);
+        self.outbox.push_back(message);
+    }
+
+    fn put_heartbeat(&mut self) {
+        let payload = format!("{{\"last_event_id\":\"{}\"}}", self.position);
+        let message = envelope(
+            self.position,
+            "heartbeat",
+            self.state.now(),
+            &self.container,
+            &payload,
+        );
+        self.outbox.push_back(message);
+    }
+}
+
+/// Events on their way into one message.
+#[derive(Default)]
+struct Message {
+    lines: String,
+    count: usize,
+    /// The container all have in common; `Some("")` when they have not.
+    container: Option<Arc<str>>,
+}
+
+impl Message {
+    fn add(&mut self, line: &str, stored: &StoredEvent) {
+        if self.count > 0 {
+            self.lines.push(',');
+        }
+        self.lines.push_str(line);
+        self.count += 1;
+        let id = &stored.event.container.id;
+        match &self.container {
+            None => self.container = Some(Arc::clone(id)),
+            Some(common) if common == id => {}
+            Some(_) => self.container = Some("".into()),
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.count >= MESSAGE_EVENTS || self.lines.len() >= MESSAGE_BYTES
+    }
+}
+
+/// One message of the stream.
+///
+/// The types are `event`, `heartbeat` and `gap`; within one message round, alerts will come before
+/// the events that caused them.
+fn envelope(cursor: u64, kind: &str, now: Timestamp, container: &str, payload: &str) -> Bytes {
+    let container = serde_json::to_string(container).unwrap_or_else(|_| "\"\"".to_owned());
+    let mut text = String::with_capacity(payload.len() + 160);
+    let written = write!(
+        text,
+        "id: {cursor}\ndata: {{\"type\":\"{kind}\",\"ts\":\"{now}\",\"container\":{container},\"payload\":{payload}}}\n\n"
+    );
+    debug_assert!(written.is_ok(), "writing to a String does not fail");
+    text.into()
+}

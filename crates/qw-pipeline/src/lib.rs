@@ -1,0 +1,27 @@
+//! The spine: what passes between sources, store and everyone who watches.
+//!
+//! The way of a batch:
+//!
+//! 1. **A source sends it** through its [`Intake`], which waits while the pipeline is full.
+//! 2. **The pipeline numbers it**, so that a repetition can be told from news.
+//! 3. **Events are filtered and enriched** with what the [`ContainerIndex`] knows.
+//! 4. **The store commits** events and the source's position in one transaction.
+//! 5. **Observers see what was committed**: metrics, live streams, notices.
+//! 6. **The source is told** through its [`Receipt`], and may forget its input.
+
+mod enrich;
+mod index;
+mod intake;
+mod notices;
+mod pipeline;
+mod source;
+mod status;
+
+pub use enrich::Enrich;
+pub use index::{ContainerIndex, SharedContainerIndex};
+pub use intake::{Intake, NotAccepted, NotStored, Receipt};
+pub use notices::{Notice, NoticeLevel, Notices};
+pub use pipeline::{Observer, Options, Pipeline, PipelineStatistics};
+pub use source::{Source, SourceError};
+pub use status::{SourceSnapshot, SourceState, SourceStatus, SourceStatuses};
+pub use tokio_util::sync::CancellationToken;

@@ -1,0 +1,653 @@
+//! JSON text → the values somebody asks for, checked and without recursion (RFC 8259).
+//!
+//! One pass finds the values of an object and validates everything it walks over. Nothing is copied
+//! and nothing is allocated. Nesting costs one bit per level, so depth is bounded by a number and
+//! not by the stack. Numbers keep their text; nobody here calculates with them.
+
+use std::borrow::Cow;
+
+/// Deepest nesting a scanner can be asked to allow.
+pub(crate) const MOST_DEPTH: usize = 100;
+
+/// Why a text is not JSON that we take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Not JSON.
+    Syntax,
+    /// Nested deeper than allowed.
+    TooDeep,
+}
+
+/// A string of the JSON text, without its quotes, as it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Text<'a> {
+    /// As written.
+    pub(crate) raw: &'a str,
+    /// True when `raw` holds escapes.
+    pub(crate) escaped: bool,
+}
+
+impl<'a> Text<'a> {
+    /// The string it stands for; half a surrogate pair becomes U+FFFD.
+    pub(crate) fn decode(self) -> Cow<'a, str> {
+        if self.escaped {
+            Cow::Owned(unescape(self.raw))
+        } else {
+            Cow::Borrowed(self.raw)
+        }
+    }
+}
+
+/// A value of the JSON text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Value<'a> {
+    /// A string.
+    Text(Text<'a>),
+    /// A number, as written.
+    Number(&'a str),
+    /// `true` or `false`.
+    Bool(bool),
+    /// `null`.
+    Null,
+    /// An array, as written.
+    Array(&'a str),
+    /// An object, as written.
+    Object(&'a str),
+}
+
+/// A place in a JSON text.
+pub(crate) struct Scanner<'a> {
+    text: &'a str,
+    bytes: &'a [u8],
+    at: usize,
+    depth: usize,
+    most_depth: usize,
+    /// True once something was passed that other readers of JSON may refuse or that breaks lines:
+    /// half a surrogate pair, a number beyond 64-bit floating point, a line break.
+    pub(crate) untidy: bool,
+}
+
+impl<'a> Scanner<'a> {
+    /// At the beginning of `text`; more than `most_depth` nested arrays and objects are refused.
+    pub(crate) fn new(text: &'a str, most_depth: usize) -> Self {
+        Self {
+            text,
+            bytes: text.as_bytes(),
+            at: 0,
+            depth: 0,
+            most_depth: most_depth.min(MOST_DEPTH),
+            untidy: false,
+        }
+    }
+
+    /// Offset of the next byte.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// Goes on at offset `at`, outside of every array and object.
+    pub(crate) fn jump(&mut self, at: usize) {
+        self.at = at;
+        self.depth = 0;
+    }
+
+    /// The text from offset `start` to here.
+    pub(crate) fn since(&self, start: usize) -> &'a str {
+        self.text.get(start..self.at).unwrap_or_default()
+    }
+
+    /// The next byte, white space skipped; `None` at the end.
+    pub(crate) fn peek(&mut self) -> Option<u8> {
+        loop {
+            match self.bytes.get(self.at).copied() {
+                Some(b' ' | b'\t') => self.at += 1,
+                Some(b'\n' | b'\r') => {
+                    self.untidy = true;
+                    self.at += 1;
+                }
+                next => return next,
+            }
+        }
+    }
+
+    /// Passes `byte`, white space before it skipped; false when something else comes.
+    pub(crate) fn pass(&mut self, byte: u8) -> bool {
+        let here = self.peek() == Some(byte);
+        self.at += usize::from(here);
+        here
+    }
+
+    /// Walks over an object and calls `each` behind the colon of every entry, in order; `each` must
+    /// consume the value.
+    pub(crate) fn object(
+        &mut self,
+        mut each: impl FnMut(&mut Self, Text<'a>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        self.enter(b'{')?;
+        if !self.pass(b'}') {
+            loop {
+                let key = self.key()?;
+                each(self, key)?;
+                match self.next()? {
+                    b',' => {}
+                    b'}' => break,
+                    _ => return Err(Fault::Syntax),
+                }
+            }
+        }
+        self.depth -= 1;
+        Ok(())
+    }
+
+    /// Walks over an array and calls `each` before every element; `each` must consume it.
+    pub(crate) fn array(
+        &mut self,
+        mut each: impl FnMut(&mut Self) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        self.enter(b'[')?;
+        if !self.pass(b']') {
+            loop {
+                each(self)?;
+                if self.pass(b']') {
+                    break;
+                }
+                if !self.pass(b',') {
+                    return Err(Fault::Syntax);
+                }
+            }
+        }
+        self.depth -= 1;
+        Ok(())
+    }
+
+    /// Passes the next value.
+    pub(crate) fn value(&mut self) -> Result<Value<'a>, Fault> {
+        let first = self.peek().ok_or(Fault::Syntax)?;
+        let start = self.at;
+        match first {
+            b'"' => self.string().map(Value::Text),
+            b'{' => self.skip().map(|()| Value::Object(self.since(start))),
+            b'[' => self.skip().map(|()| Value::Array(self.since(start))),
+            b't' => self.word(b"true").map(|()| Value::Bool(true)),
+            b'f' => self.word(b"false").map(|()| Value::Bool(false)),
+            b'n' => self.word(b"null").map(|()| Value::Null),
+            _ => self.number().map(|()| Value::Number(self.since(start))),
+        }
+    }
+
+    fn enter(&mut self, opening: u8) -> Result<(), Fault> {
+        if !self.pass(opening) {
+            return Err(Fault::Syntax);
+        }
+        self.depth += 1;
+        if self.depth > self.most_depth {
+            Err(Fault::TooDeep)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn next(&mut self) -> Result<u8, Fault> {
+        let byte = self.peek().ok_or(Fault::Syntax)?;
+        self.at += 1;
+        Ok(byte)
+    }
+
+    fn key(&mut self) -> Result<Text<'a>, Fault> {
+        if self.peek() != Some(b'"') {
+            return Err(Fault::Syntax);
+        }
+        let key = self.string()?;
+        if self.pass(b':') {
+            Ok(key)
+        } else {
+            Err(Fault::Syntax)
+        }
+    }
+
+    /// Passes one value of any shape.
+    fn skip(&mut self) -> Result<(), Fault> {
+        // One bit per open array (0) or object (1), the innermost lowest.
+        let mut kinds = 0_u128;
+        let mut open = 0_usize;
+        loop {
+            match self.peek().ok_or(Fault::Syntax)? {
+                opening @ (b'{' | b'[') => {
+                    self.at += 1;
+                    open += 1;
+                    if self.depth + open > self.most_depth {
+                        return Err(Fault::TooDeep);
+                    }
+                    let is_object = opening == b'{';
+                    kinds = kinds << 1 | u128::from(is_object);
+                    if !self.pass(if is_object { b'}' } else { b']' }) {
+                        if is_object {
+                            self.key()?;
+                        }
+                        continue;
+                    }
+                    kinds >>= 1;
+                    open -= 1;
+                }
+                b'"' => {
+                    self.string()?;
+                }
+                b't' => self.word(b"true")?,
+                b'f' => self.word(b"false")?,
+                b'n' => self.word(b"null")?,
+                _ => self.number()?,
+            }
+            // A value has ended, and with it perhaps what it is in.
+            loop {
+                if open == 0 {
+                    return Ok(());
+                }
+                let is_object = kinds & 1 == 1;
+                match self.next()? {
+                    b',' => {
+                        if is_object {
+                            self.key()?;
+                        }
+                        break;
+                    }
+                    b'}' if is_object => {}
+                    b']' if !is_object => {}
+                    _ => return Err(Fault::Syntax),
+                }
+                kinds >>= 1;
+                open -= 1;
+            }
+        }
+    }
+
+    fn word(&mut self, word: &[u8]) -> Result<(), Fault> {
+        if self.bytes.get(self.at..self.at + word.len()) == Some(word) {
+            self.at += word.len();
+            Ok(())
+        } else {
+            Err(Fault::Syntax)
+        }
+    }
+
+    fn number(&mut self) -> Result<(), Fault> {
+        let start = self.at;
+        if self.bytes.get(self.at) == Some(&b'-') {
+            self.at += 1;
+        }
+        let leading = self.at;
+        let whole = self.digits()?;
+        if whole > 1 && self.bytes.get(leading) == Some(&b'0') {
+            return Err(Fault::Syntax);
+        }
+        if self.bytes.get(self.at) == Some(&b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.bytes.get(self.at) {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.bytes.get(self.at) {
+                self.at += 1;
+            }
+            self.digits()?;
+            self.untidy |= is_beyond_float(self.since(start));
+        } else if whole > 300 {
+            self.untidy |= is_beyond_float(self.since(start));
+        }
+        Ok(())
+    }
+
+    fn digits(&mut self) -> Result<usize, Fault> {
+        let start = self.at;
+        while self.bytes.get(self.at).is_some_and(u8::is_ascii_digit) {
+            self.at += 1;
+        }
+        if self.at == start {
+            Err(Fault::Syntax)
+        } else {
+            Ok(self.at - start)
+        }
+    }
+
+    /// Passes a string; its opening quote comes next.
+    fn string(&mut self) -> Result<Text<'a>, Fault> {
+        self.at += 1;
+        let start = self.at;
+        let mut escaped = false;
+        loop {
+            self.at = special(self.bytes, self.at).ok_or(Fault::Syntax)?;
+            match self.bytes.get(self.at) {
+                Some(b'"') => {
+                    let raw = self.since(start);
+                    self.at += 1;
+                    return Ok(Text { raw, escaped });
+                }
+                Some(b'\\') => {
+                    escaped = true;
+                    self.escape()?;
+                }
+                _ => return Err(Fault::Syntax),
+            }
+        }
+    }
+
+    /// Passes an escape; its backslash comes next.
+    fn escape(&mut self) -> Result<(), Fault> {
+        match self.bytes.get(self.at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
+            Some(b'u') => {
+                let unit = code_unit(self.bytes, self.at).ok_or(Fault::Syntax)?;
+                self.at += 6;
+                if is_leading(unit) && code_unit(self.bytes, self.at).is_some_and(is_trailing) {
+                    self.at += 6;
+                } else {
+                    self.untidy |= is_leading(unit) || is_trailing(unit);
+                }
+            }
+            _ => return Err(Fault::Syntax),
+        }
+        Ok(())
+    }
+}
+
+/// Rewrites validated JSON so that every reader takes it and it stands on one line: white space
+/// between values goes, half surrogate pairs become U+FFFD, numbers beyond floating point become
+/// strings.
+pub(crate) fn tidy(json: &str) -> String {
+    let mut tidied = String::with_capacity(json.len());
+    let mut scanner = Scanner::new(json, MOST_DEPTH);
+    while let Some(byte) = scanner.peek() {
+        let start = scanner.at();
+        match byte {
+            b'"' => {
+                let Ok(text) = scanner.string() else {
+                    return tidied;
+                };
+                tidied.push('"');
+                mend_surrogates(text.raw, &mut tidied);
+                tidied.push('"');
+            }
+            b'-' | b'0'..=b'9' => {
+                let Ok(()) = scanner.number() else {
+                    return tidied;
+                };
+                let number = scanner.since(start);
+                if is_beyond_float(number) {
+                    tidied.extend(["\"", number, "\""]);
+                } else {
+                    tidied.push_str(number);
+                }
+            }
+            other => {
+                tidied.push(char::from(other));
+                scanner.jump(start + 1);
+            }
+        }
+    }
+    tidied
+}
+
+/// Offset of the first quote, backslash or control character from `from` on.
+fn special(bytes: &[u8], from: usize) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
+    const QUOTES: u64 = u64::from_ne_bytes([b'"'; 8]);
+    const BACKSLASHES: u64 = u64::from_ne_bytes([b'\\'; 8]);
+    const SPACES: u64 = u64::from_ne_bytes([b' '; 8]);
+
+    let mut at = from;
+    // Eight bytes at a time. The lowest bit that is set tells the first byte exactly; a borrow can
+    // only disturb the bytes above it.
+    while let Some(word) = bytes.get(at..at + 8) {
+        let word = u64::from_le_bytes(word.try_into().ok()?);
+        let quote = word ^ QUOTES;
+        let backslash = word ^ BACKSLASHES;
+        let found = (quote.wrapping_sub(ONES) & !quote
+            | backslash.wrapping_sub(ONES) & !backslash
+            | word.wrapping_sub(SPACES) & !word)
+            & HIGHS;
+        if found != 0 {
+            return Some(at + found.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+    }
+    let rest = bytes.get(at..)?;
+    let found = rest
+        .iter()
+        .position(|&byte| byte == b'"' || byte == b'\\' || byte < b' ')?;
+    Some(at + found)
+}
+
+/// The value of `\uXXXX` at offset `at`; `None` when there is no such escape.
+fn code_unit(bytes: &[u8], at: usize) -> Option<u32> {
+    let escape = bytes.get(at..at + 6)?;
+    let digits = escape.strip_prefix(b"\\u")?;
+    digits.iter().try_fold(0, |unit, &digit| {
+        Some(unit << 4 | char::from(digit).to_digit(16)?)
+    })
+}
+
+fn is_leading(unit: u32) -> bool {
+    (0xd800..0xdc00).contains(&unit)
+}
+
+fn is_trailing(unit: u32) -> bool {
+    (0xdc00..0xe000).contains(&unit)
+}
+
+fn is_beyond_float(number: &str) -> bool {
+    !number.parse::<f64>().is_ok_and(f64::is_finite)
+}
+
+fn unescape(raw: &str) -> String {
+    let mut text = String::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some((before, after)) = rest.split_once('\\') {
+        text.push_str(before);
+        let mut characters = after.chars();
+        match characters.next() {
+            Some('b') => text.push('\u{8}'),
+            Some('f') => text.push('\u{c}'),
+            Some('n') => text.push('\n'),
+            Some('r') => text.push('\r'),
+            Some('t') => text.push('\t'),
+            Some('u') => {
+                let (character, length) = unicode_escape(rest.get(before.len()..).unwrap_or(""));
+                text.push(character);
+                rest = rest.get(before.len() + length..).unwrap_or("");
+                continue;
+            }
+            Some(other) => text.push(other),
+            None => {}
+        }
+        rest = characters.as_str();
+    }
+    text.push_str(rest);
+    text
+}
+
+/// The character that the escape at the start of `text` stands for, and the escape's length.
+fn unicode_escape(text: &str) -> (char, usize) {
+    let bytes = text.as_bytes();
+    let Some(unit) = code_unit(bytes, 0) else {
+        return (char::REPLACEMENT_CHARACTER, 2);
+    };
+    if is_leading(unit)
+        && let Some(trailing) = code_unit(bytes, 6).filter(|unit| is_trailing(*unit))
+    {
+        let scalar = 0x1_0000 + ((unit - 0xd800) << 10) + (trailing - 0xdc00);
+        return (
+            char::from_u32(scalar).unwrap_or(char::REPLACEMENT_CHARACTER),
+            12,
+        );
+    }
+    (
+        char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER),
+        6,
+    )
+}
+
+fn mend_surrogates(raw: &str, into: &mut String) {
+    let mut rest = raw;
+    while let Some((before, _)) = rest.split_once('\\') {
+        let escape = rest.get(before.len()..).unwrap_or("");
+        into.push_str(before);
+        let length = if escape.starts_with("\\u") {
+            let (character, length) = unicode_escape(escape);
+            let is_half = length == 6 && character == char::REPLACEMENT_CHARACTER;
+            into.push_str(if is_half {
+                "\\ufffd"
+            } else {
+                escape.get(..length).unwrap_or("")
+            });
+            length
+        } else {
+            into.push_str(escape.get(..2).unwrap_or(""));
+            2
+        };
+        rest = escape.get(length..).unwrap_or("");
+    }
+    into.push_str(rest);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn scan(text: &str, most_depth: usize) -> Result<(), Fault> {
+        let mut scanner = Scanner::new(text, most_depth);
+        scanner.value()?;
+        if scanner.peek().is_some() {
+            Err(Fault::Syntax)
+        } else {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_serde_json_takes_is_taken_and_nothing_else() {
+        for text in [
+            "",
+            " ",
+            "{}",
+            "[]",
+            "[1]",
+            "[1,]",
+            "[,1]",
+            "{\"a\":1}",
+            "{\"a\":1,}",
+            "{\"a\"}",
+            "{a:1}",
+            "{\"a\":}",
+            "{\"a\":1 \"b\":2}",
+            "{\"a\":[{\"b\":[]},{}],\"c\":null}",
+            "nul",
+            "null",
+            "truex",
+            "true",
+            "false",
+            "-",
+            "-0",
+            "0",
+            "01",
+            "1.",
+            "1.5",
+            "-1.5e3",
+            "1e",
+            "1e+",
+            "1E-2",
+            ".5",
+            "+1",
+            "\"",
+            "\"a",
+            "\"a\"",
+            "\"\\x\"",
+            "\"\\u12\"",
+            "\"\\u12g4\"",
+            "\"\\u1234\"",
+            "\"\\n\\t\\\"\\\\\\/\"",
+            "\"a\tb\"",
+            "\"a\u{1}b\"",
+            "[1 2]",
+            "[}",
+            "{]",
+            "[[]",
+            "[]]",
+            "{} {}",
+            " {} ",
+            "\u{feff}{}",
+            "'a'",
+            "{\"a\":1}x",
+            "NaN",
+            "Infinity",
+        ] {
+            let expected = serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok();
+            assert_eq!(scan(text, 64).is_ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn nesting_is_bounded_and_never_recursive() {
+        let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        assert_eq!(scan(&nested(64), 64), Ok(()));
+        assert_eq!(scan(&nested(65), 64), Err(Fault::TooDeep));
+        assert_eq!(scan(&nested(1_000_000), 1_000_000), Err(Fault::TooDeep));
+        assert_eq!(scan(&"{\"a\":".repeat(65), 64), Err(Fault::TooDeep));
+    }
+
+    #[test]
+    fn escapes_become_characters() {
+        let check = |raw: &str, expected: &str| {
+            let json = format!("\"{raw}\"");
+            let mut scanner = Scanner::new(&json, 1);
+            let Ok(Value::Text(text)) = scanner.value() else {
+                panic!("{raw}")
+            };
+            assert_eq!(text.decode(), expected, "{raw}");
+        };
+        check("plain", "plain");
+        check(r#"a\nb\t\"c\"\\ \/"#, "a\nb\t\"c\"\\ /");
+        check(r"\b\f\r", "\u{8}\u{c}\r");
+        check(r"\u00e9\u4e2d", "é中");
+        check(r"\ud83d\ude00!", "😀!");
+        check(r"\ud83d!", "\u{fffd}!");
+        check(r"\ude00\ud83d", "\u{fffd}\u{fffd}");
+    }
+
+    #[test]
+    fn tidied_json_means_the_same_and_is_taken_by_all() {
+        let check = |json: &str, expected: &str| {
+            assert_eq!(tidy(json), expected);
+            serde_json::from_str::<serde_json::Value>(expected).unwrap();
+        };
+        check("{ \"a\" :\n [ 1 , \"x y\" ] }", "{\"a\":[1,\"x y\"]}");
+        check(
+            r#"{"a":"\ud800x\ud83d\ude00\n"}"#,
+            r#"{"a":"\ufffdx\ud83d\ude00\n"}"#,
+        );
+        check("[1e999,-1E999,1e3]", "[\"1e999\",\"-1E999\",1e3]");
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_serde_json(text in "[\\[\\]{},:\"\\\\0-9eE.+\\-truefalsn u\\PC]{0,40}") {
+            let expected = serde_json::from_str::<&serde_json::value::RawValue>(&text).is_ok();
+            prop_assert_eq!(scan(&text, MOST_DEPTH).is_ok(), expected);
+        }
+
+        #[test]
+        fn strings_decode_as_serde_json_decodes_them(original in any::<String>()) {
+            let json = serde_json::to_string(&original).unwrap();
+            let mut scanner = Scanner::new(&json, 1);
+            let Ok(Value::Text(text)) = scanner.value() else { panic!("{json}") };
+            prop_assert_eq!(text.decode(), original);
+        }
+
+        #[test]
+        fn special_finds_the_first(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+            let expected = bytes.iter().position(|&b| b == b'"' || b == b'\\' || b < 0x20);
+            prop_assert_eq!(special(&bytes, 0), expected);
+        }
+    }
+}

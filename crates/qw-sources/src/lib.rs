@@ -1,0 +1,18 @@
+//! Sources of runtime events: Docker, HTTP, files, standard input, demo.
+//!
+//! [`falco`] turns one line into an event and is all that knows Falco's format. A source reads
+//! bytes from one place, has them parsed, and sends batches through its `Intake`. To add a source,
+//! write one file with `impl Source` and add its line here.
+
+mod clock;
+pub mod demo;
+pub mod docker;
+pub mod falco;
+pub mod file;
+#[cfg(test)]
+mod harness;
+pub mod http;
+mod lines;
+pub mod queue;
+pub mod replay;
+pub mod stdin;

@@ -1,0 +1,654 @@
+//! Counting events: from the roll-ups where they can answer, else by reading within a budget.
+
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+use parquet::errors::Result as ParquetResult;
+use qw_event::{Priority, StoredEvent, Timestamp};
+use rustc_hash::FxHashMap;
+
+use crate::{
+    ContainerActivity, Facet, FacetQuery, FacetValue, Facets, Histogram, HistogramBucket,
+    HistogramQuery, QueryError, RuleActivity, TimeRange,
+    embedded::{
+        Embedded, View,
+        format::{Column, ColumnSet},
+        hot::HotChunk,
+        plan::{Plan, columns_of_field},
+        rollup::{self, Cell, HOUR_MINUTES, MINUTE, Names},
+        rows::{address, as_str, priority, read_events},
+        segment::Segment,
+        segment_reader::{GroupReader, Rows},
+    },
+    query::for_each_value,
+};
+
+/// A histogram has at most this many intervals with events.
+const MAX_BUCKETS: usize = 100_000;
+/// A facet counts at most this many different values apart; events with others go to `other`.
+const MAX_VALUES: usize = 65_536;
+/// A facet query asks for at most this many fields.
+const MAX_FIELDS: usize = 32;
+
+/// Matching events of one unit.
+enum Matched<'a> {
+    Hot(&'a [&'a StoredEvent]),
+    /// Ascending indices of rows.
+    Rows(&'a mut GroupReader, &'a [u32]),
+}
+
+/// How far a scan came.
+#[derive(Debug, Clone, Copy)]
+struct Scanned {
+    events: u64,
+    complete: bool,
+}
+
+impl Embedded {
+    /// Hands the matching events to `visit`, unit by unit, the newest first.
+    fn scan(
+        &self,
+        view: &View,
+        plan: &Plan<'_>,
+        budget: Duration,
+        mut visit: impl FnMut(Matched<'_>) -> ParquetResult<()>,
+    ) -> Scanned {
+        enum Unit<'a> {
+            Hot(&'a HotChunk),
+            Segment(&'a Arc<Segment>),
+        }
+        let started = Instant::now();
+        let counters = &self.counters;
+        let mut scanned = Scanned { events: 0, complete: true };
+        let hot = view.hot.iter().map(|chunk| (chunk.max_time, Unit::Hot(chunk)));
+        let segments = view.segments.iter().map(|segment| (segment.row.max_time, Unit::Segment(segment)));
+        let mut units: Vec<(i64, Unit<'_>)> = hot.chain(segments).collect();
+        units.sort_by_key(|(max_time, _)| std::cmp::Reverse(*max_time));
+        for (_, unit) in units {
+            match unit {
+                Unit::Hot(chunk) => {
+                    if !plan.overlaps(chunk.min_time, chunk.max_time) {
+                        continue;
+                    }
+                    if started.elapsed() > budget {
+                        scanned.complete = false;
+                        break;
+                    }
+                    scanned.events += chunk.events.len() as u64;
+                    let matching: Vec<&StoredEvent> = chunk
+                        .events
+                        .iter()
+                        .filter(|stored| {
+                            plan.times.contains(&stored.event.time.as_nanos())
+                                && plan.matches(&stored.event)
+                        })
+                        .collect();
+                    // Events in memory cannot fail to be read.
+                    let _: ParquetResult<()> = visit(Matched::Hot(&matching));
+                }
+                Unit::Segment(segment) => {
+                    if !plan.may_match_segment(&segment.row) {
+                        counters.segments_pruned.fetch_add(1, Relaxed);
+                        continue;
+                    }
+                    let result = self.scan_segment(
+                        segment,
+                        plan,
+                        &mut scanned,
+                        &|| started.elapsed() > budget,
+                        &mut visit,
+                    );
+                    if let Err(error) = result {
+                        self.report_damage(segment, &error);
+                        scanned.complete = false;
+                    }
+                    if started.elapsed() > budget && !scanned.complete {
+                        break;
+                    }
+                }
+            }
+        }
+        if !scanned.complete {
+            counters.queries_cut.fetch_add(1, Relaxed);
+        }
+        scanned
+    }
+
+    fn scan_segment(
+        &self,
+        segment: &Segment,
+        plan: &Plan<'_>,
+        scanned: &mut Scanned,
+        is_over: &dyn Fn() -> bool,
+        visit: &mut impl FnMut(Matched<'_>) -> ParquetResult<()>,
+    ) -> ParquetResult<()> {
+        let counters = &self.counters;
+        let file = self.cache.open(segment)?;
+        counters.segments_read.fetch_add(1, Relaxed);
+        for group in (0..file.groups().len()).rev() {
+            let parts = plan.parts_of_group(&file, group)?;
+            if parts.is_empty() {
+                counters.row_groups_skipped.fetch_add(1, Relaxed);
+                continue;
+            }
+            if is_over() {
+                scanned.complete = false;
+                return Ok(());
+            }
+            counters.row_groups_read.fetch_add(1, Relaxed);
+            let mut reader = file.group(group);
+            let layout = reader.layout();
+            scanned.events += parts.iter().map(|part| part.len() as u64).sum::<u64>();
+            let within = plan.times.contains(&layout.min_time) && plan.times.contains(&layout.max_time);
+            let mut candidates: Vec<u32> = parts.into_iter().flatten().collect();
+            if !within {
+                let times = reader.numbers(Column::Time, Rows::All)?;
+                candidates.retain(|row| plan.times.contains(&times[*row as usize]));
+            }
+            let candidates = plan.preselect(&mut reader, candidates)?;
+            let mut rows = Vec::with_capacity(candidates.len());
+            for slice in candidates.chunks(1024) {
+                rows.extend(plan.verify(&mut reader, slice)?);
+            }
+            visit(Matched::Rows(&mut reader, &rows))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn count_histogram(&self, query: &HistogramQuery) -> Result<Histogram, QueryError> {
+        let step = i64::try_from(query.step.as_nanos()).unwrap_or(i64::MAX);
+        if query.step < Duration::from_secs(1) {
+            return Err(QueryError::Invalid("the step is shorter than a second".to_owned()));
+        }
+        let range = widened(query.range, query.step);
+        let view = self.view();
+        let names = self.names();
+        let plan = Plan::new(&query.filter, range, &names);
+        let mut buckets = Buckets { step, counts: BTreeMap::new(), full: false };
+        let complete = if plan.exact && step % MINUTE == 0 {
+            self.histogram_from_roll_ups(&plan, &names, &mut buckets, query.budget)?
+        } else {
+            let scanned = self.scan(&view, &plan, query.budget, |matched| {
+                if buckets.full {
+                    return Ok(());
+                }
+                match matched {
+                    Matched::Hot(events) => {
+                        for stored in events {
+                            let event = &stored.event;
+                            buckets.add(event.time.as_nanos(), event.priority, 1);
+                        }
+                    }
+                    Matched::Rows(reader, rows) => {
+                        let rows = Rows::Some(rows);
+                        let times = reader.numbers(Column::Time, rows)?;
+                        let priorities = reader.priorities(rows)?;
+                        for (time, number) in times.into_iter().zip(priorities) {
+                            buckets.add(time, priority(number)?, 1);
+                        }
+                    }
+                }
+                Ok(())
+            });
+            scanned.complete
+        };
+        if buckets.full {
+            return Err(QueryError::Invalid(format!(
+                "there are more than {MAX_BUCKETS} intervals with events; ask for a longer step"
+            )));
+        }
+        let buckets: Vec<HistogramBucket> = buckets
+            .counts
+            .into_iter()
+            .map(|(start, by_priority)| HistogramBucket {
+                start: Timestamp::from_nanos(start),
+                by_priority,
+            })
+            .collect();
+        let total = buckets.iter().map(HistogramBucket::total).sum();
+        Ok(Histogram { buckets, total, complete })
+    }
+
+    fn histogram_from_roll_ups(
+        &self,
+        plan: &Plan<'_>,
+        names: &Names,
+        buckets: &mut Buckets,
+        budget: Duration,
+    ) -> Result<bool, QueryError> {
+        let started = Instant::now();
+        let minutes = rollup::minute_of(plan.times.start)..minutes_up(plan.times.end);
+        let complete = self.readers.read("read roll-ups", |connection| {
+            if plan.everything || plan.only_totals() {
+                rollup::totals(connection, &minutes, |minute, priority, category, count| {
+                    if plan.matches_rollup(("", ""), "", priority, category) {
+                        buckets.add_minute(minute, priority, count);
+                    }
+                })?;
+                return Ok(true);
+            }
+            let mut judge = RollUpJudge::new(plan, names);
+            let mut matching = Vec::new();
+            rollup::counts(connection, &minutes, |cell, count| {
+                if let Some(priority) = judge.priority_if_matching(cell) {
+                    matching.push((cell, priority, count));
+                }
+            })?;
+            let whole = rollup::whole_hours(&minutes);
+            let by_hour = buckets.step % (MINUTE * HOUR_MINUTES) == 0;
+            for (cell, priority, count) in matching {
+                let hour = cell.minute.div_euclid(HOUR_MINUTES);
+                if by_hour || !whole.contains(&hour) {
+                    buckets.add_minute(cell.minute, priority, count);
+                    continue;
+                }
+                if started.elapsed() > budget {
+                    return Ok(false);
+                }
+                rollup::minutes_of(connection, hour, cell, |minute, count| {
+                    buckets.add_minute(minute, priority, count);
+                })?;
+            }
+            Ok(true)
+        })?;
+        Ok(complete)
+    }
+
+    pub(super) fn count_facets(&self, query: &FacetQuery) -> Result<Facets, QueryError> {
+        if query.fields.len() > MAX_FIELDS {
+            return Err(QueryError::Invalid(format!("more than {MAX_FIELDS} fields")));
+        }
+        let started = Instant::now();
+        let view = self.view();
+        let names = self.names();
+        let plan = Plan::new(&query.filter, query.range, &names);
+        let mut counts: Vec<FieldCount> =
+            query.fields.iter().map(|field| FieldCount::new(field)).collect();
+        let mut result = Facets { facets: Vec::new(), complete: true, scanned: 0 };
+        let minutes = minutes_within(&plan.times);
+        let (mut rolled, mut read): (Vec<_>, Vec<_>) = counts
+            .iter_mut()
+            .partition(|count| plan.exact && count.dimension.is_some() && minutes.start < minutes.end);
+        if !rolled.is_empty() {
+            result.scanned += self.facets_from_roll_ups(&plan, &names, &minutes, &mut rolled)?;
+            // What the minutes leave over at either end is read.
+            let start = minutes.start.saturating_mul(MINUTE);
+            let end = minutes.end.saturating_mul(MINUTE);
+            for times in [plan.times.start..start, end..plan.times.end] {
+                if times.start < times.end {
+                    let (start, end) =
+                        (Timestamp::from_nanos(times.start), Timestamp::from_nanos(times.end));
+                    let edge = Plan::new(&query.filter, TimeRange { start, end }, &names);
+                    let scanned = self.scan(&view, &edge, query.budget, |matched| {
+                        count_fields(&mut rolled, matched)
+                    });
+                    result.complete &= scanned.complete;
+                    result.scanned += scanned.events;
+                }
+            }
+        }
+        if !read.is_empty() {
+            let budget = query.budget.saturating_sub(started.elapsed());
+            let scanned =
+                self.scan(&view, &plan, budget, |matched| count_fields(&mut read, matched));
+            result.complete &= scanned.complete;
+            result.scanned = result.scanned.max(scanned.events);
+        }
+        result.facets = counts.into_iter().map(|count| count.finish(query.limit)).collect();
+        Ok(result)
+    }
+
+    fn facets_from_roll_ups(
+        &self,
+        plan: &Plan<'_>,
+        names: &Names,
+        minutes: &Range<i64>,
+        counts: &mut [&mut FieldCount],
+    ) -> Result<u64, QueryError> {
+        let mut judge = RollUpJudge::new(plan, names);
+        let mut sums: FxHashMap<(u32, u32, u8), u64> = FxHashMap::default();
+        self.readers.read("read roll-ups", |connection| {
+            rollup::counts(connection, minutes, |cell, count| {
+                if judge.priority_if_matching(cell).is_some() {
+                    *sums.entry((cell.container, cell.rule, cell.priority)).or_default() += count;
+                }
+            })
+        })?;
+        let mut total = 0;
+        let mut sums: Vec<_> = sums.into_iter().collect();
+        sums.sort_unstable();
+        for ((container, rule, priority), count) in sums {
+            total += count;
+            let (Some(container), Some(rule)) =
+                (names.containers.get(&container), names.rules.get(&rule))
+            else {
+                continue;
+            };
+            for field in counts.iter_mut() {
+                let value: &str = match field.dimension {
+                    Some(Dimension::Rule) => &rule.rule,
+                    Some(Dimension::Category) => rule.category.as_str(),
+                    Some(Dimension::Priority) => {
+                        Priority::from_number(priority).map_or("", Priority::as_str)
+                    }
+                    Some(Dimension::ContainerId) => &container.id,
+                    Some(Dimension::ContainerName) => &container.name,
+                    None => "",
+                };
+                if !value.is_empty() {
+                    field.add(value, count);
+                }
+            }
+        }
+        Ok(total)
+    }
+
+    pub(super) fn count_containers(
+        &self,
+        range: TimeRange,
+    ) -> Result<Vec<ContainerActivity>, QueryError> {
+        let names = self.names();
+        let minutes = rollup::minute_of(range.start.as_nanos())..minutes_up(range.end.as_nanos());
+        let mut sums: BTreeMap<u32, [u64; 8]> = BTreeMap::new();
+        let rows = self.readers.read("read roll-ups", |connection| {
+            rollup::counts(connection, &minutes, |cell, count| {
+                let by_priority = sums.entry(cell.container).or_default();
+                if let Some(sum) = by_priority.get_mut(usize::from(cell.priority)) {
+                    *sum += count;
+                }
+            })?;
+            rollup::containers(connection)
+        })?;
+        // A container may have had several names; they count as one, under the latest.
+        let mut merged: BTreeMap<(Arc<str>, Arc<str>), ContainerActivity> = BTreeMap::new();
+        for (number, by_priority) in sums {
+            let (Some(name), Some(row)) = (names.containers.get(&number), rows.get(&number)) else {
+                continue;
+            };
+            let nameless = if name.id.is_empty() { name.name.clone() } else { Arc::default() };
+            let activity = ContainerActivity {
+                container_id: name.id.clone(),
+                container_name: name.name.clone(),
+                image: row.image.clone(),
+                by_priority,
+                first_event: Timestamp::from_nanos(row.first_event),
+                last_event: Timestamp::from_nanos(row.last_event),
+            };
+            match merged.entry((name.id.clone(), nameless)) {
+                std::collections::btree_map::Entry::Vacant(entry) => {
+                    entry.insert(activity);
+                }
+                std::collections::btree_map::Entry::Occupied(mut entry) => {
+                    join(entry.get_mut(), activity);
+                }
+            }
+        }
+        let mut activities: Vec<ContainerActivity> = merged.into_values().collect();
+        activities.sort_by(|left, right| {
+            let key = |activity: &ContainerActivity| std::cmp::Reverse(activity.last_event);
+            key(left).cmp(&key(right)).then_with(|| left.container_id.cmp(&right.container_id))
+        });
+        Ok(activities)
+    }
+
+    pub(super) fn count_rules(&self, range: TimeRange) -> Result<Vec<RuleActivity>, QueryError> {
+        let names = self.names();
+        let minutes = rollup::minute_of(range.start.as_nanos())..minutes_up(range.end.as_nanos());
+        let mut sums: BTreeMap<(u32, u8), u64> = BTreeMap::new();
+        self.readers.read("read roll-ups", |connection| {
+            rollup::counts(connection, &minutes, |cell, count| {
+                *sums.entry((cell.rule, cell.priority)).or_default() += count;
+            })
+        })?;
+        let mut activities: Vec<RuleActivity> = sums
+            .into_iter()
+            .filter_map(|((rule, priority), count)| {
+                let name = names.rules.get(&rule)?;
+                Some(RuleActivity {
+                    rule: name.rule.clone(),
+                    priority: Priority::from_number(priority)?,
+                    category: name.category,
+                    count,
+                })
+            })
+            .collect();
+        activities.sort_by(|left, right| {
+            right.count.cmp(&left.count).then_with(|| left.rule.cmp(&right.rule))
+        });
+        Ok(activities)
+    }
+}
+
+fn join(into: &mut ContainerActivity, other: ContainerActivity) {
+    for (sum, count) in into.by_priority.iter_mut().zip(other.by_priority) {
+        *sum += count;
+    }
+    let first_event = into.first_event.min(other.first_event);
+    if other.last_event > into.last_event {
+        let by_priority = into.by_priority;
+        *into = ContainerActivity { by_priority, ..other };
+    }
+    into.first_event = first_event;
+}
+
+/// The range widened outward to whole steps counted from the epoch.
+fn widened(range: TimeRange, step: Duration) -> TimeRange {
+    let end = range.end.floor_to(step);
+    TimeRange {
+        start: range.start.floor_to(step),
+        end: if end == range.end { end } else { end.saturating_add(step) },
+    }
+}
+
+/// The first minute that begins at `nanos` or later.
+fn minutes_up(nanos: i64) -> i64 {
+    let minute = rollup::minute_of(nanos);
+    if minute.saturating_mul(MINUTE) == nanos { minute } else { minute + 1 }
+}
+
+/// The minutes that lie in a range as a whole.
+fn minutes_within(times: &Range<i64>) -> Range<i64> {
+    minutes_up(times.start)..rollup::minute_of(times.end)
+}
+
+/// Counts by interval and priority.
+struct Buckets {
+    /// Nanoseconds.
+    step: i64,
+    counts: BTreeMap<i64, [u64; 8]>,
+    full: bool,
+}
+
+impl Buckets {
+    fn add(&mut self, time: i64, priority: Priority, count: u64) {
+        let start = time.saturating_sub(time.rem_euclid(self.step));
+        if self.counts.len() >= MAX_BUCKETS && !self.counts.contains_key(&start) {
+            self.full = true;
+            return;
+        }
+        let by_priority = self.counts.entry(start).or_default();
+        if let Some(sum) = by_priority.get_mut(usize::from(priority.as_number())) {
+            *sum += count;
+        }
+    }
+
+    fn add_minute(&mut self, minute: i64, priority: Priority, count: u64) {
+        self.add(minute.saturating_mul(MINUTE), priority, count);
+    }
+}
+
+/// Judges roll-ups, each combination once.
+struct RollUpJudge<'a> {
+    plan: &'a Plan<'a>,
+    names: &'a Names,
+    verdicts: FxHashMap<(u32, u32, u8), Option<Priority>>,
+}
+
+impl<'a> RollUpJudge<'a> {
+    fn new(plan: &'a Plan<'a>, names: &'a Names) -> Self {
+        Self { plan, names, verdicts: FxHashMap::default() }
+    }
+
+    /// The priority of a roll-up that matches.
+    fn priority_if_matching(&mut self, cell: Cell) -> Option<Priority> {
+        if self.plan.everything {
+            return Priority::from_number(cell.priority);
+        }
+        *self.verdicts.entry((cell.container, cell.rule, cell.priority)).or_insert_with(|| {
+            let container = self.names.containers.get(&cell.container)?;
+            let rule = self.names.rules.get(&cell.rule)?;
+            let priority = Priority::from_number(cell.priority)?;
+            let container = (&*container.id, &*container.name);
+            self.plan
+                .matches_rollup(container, &rule.rule, priority, rule.category)
+                .then_some(priority)
+        })
+    }
+}
+
+/// A field that roll-ups count by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dimension {
+    Rule,
+    Priority,
+    Category,
+    ContainerId,
+    ContainerName,
+}
+
+/// The values of one field being counted.
+struct FieldCount {
+    field: String,
+    dimension: Option<Dimension>,
+    columns: ColumnSet,
+    values: FxHashMap<String, u64>,
+    /// Events with values beyond those counted apart.
+    folded: u64,
+}
+
+impl FieldCount {
+    fn new(field: &str) -> Self {
+        let dimension = match field.to_ascii_lowercase().as_str() {
+            "rule" => Some(Dimension::Rule),
+            "priority" => Some(Dimension::Priority),
+            "category" | "rule_category" => Some(Dimension::Category),
+            "container.id" => Some(Dimension::ContainerId),
+            "container.name" => Some(Dimension::ContainerName),
+            _ => None,
+        };
+        Self {
+            field: field.to_owned(),
+            dimension,
+            columns: columns_of_field(field),
+            values: FxHashMap::default(),
+            folded: 0,
+        }
+    }
+
+    fn add(&mut self, value: &str, count: u64) {
+        if let Some(sum) = self.values.get_mut(value) {
+            *sum += count;
+        } else if self.values.len() < MAX_VALUES {
+            self.values.insert(value.to_owned(), count);
+        } else {
+            self.folded += count;
+        }
+    }
+
+    /// The column of texts that holds the field's values as they are, if there is one.
+    fn plain_column(&self) -> Option<Column> {
+        Column::ALL.into_iter().find(|column| {
+            self.columns == ColumnSet::of(&[*column])
+                && !matches!(
+                    column,
+                    Column::Id
+                        | Column::Time
+                        | Column::Priority
+                        | Column::Tags
+                        | Column::Output
+                        | Column::OutputFields
+                )
+        })
+    }
+
+    fn finish(self, limit: usize) -> Facet {
+        let mut values: Vec<FacetValue> = self
+            .values
+            .into_iter()
+            .map(|(value, count)| FacetValue { value, count })
+            .collect();
+        values.sort_unstable_by(|left, right| {
+            right.count.cmp(&left.count).then_with(|| left.value.cmp(&right.value))
+        });
+        let rest = values.split_off(limit.min(values.len()));
+        let other = self.folded + rest.iter().map(|value| value.count).sum::<u64>();
+        Facet { field: self.field, values, other }
+    }
+}
+
+fn count_fields(counts: &mut [&mut FieldCount], matched: Matched<'_>) -> ParquetResult<()> {
+    match matched {
+        Matched::Hot(events) => {
+            for stored in events {
+                for count in counts.iter_mut() {
+                    count_event(count, stored);
+                }
+            }
+        }
+        Matched::Rows(reader, rows) => {
+            let mut others = ColumnSet::default();
+            for count in counts.iter_mut() {
+                if count.columns == ColumnSet::of(&[Column::Priority]) {
+                    let mut sums = [0; 8];
+                    for number in reader.priorities(Rows::Some(rows))? {
+                        sums[usize::from(priority(number)?.as_number())] += 1;
+                    }
+                    for (priority, sum) in Priority::ALL.into_iter().zip(sums) {
+                        if sum > 0 {
+                            count.add(priority.as_str(), sum);
+                        }
+                    }
+                } else if let Some(column) = count.plain_column() {
+                    let values = reader.texts(column, Rows::Some(rows))?;
+                    let mut sums = FxHashMap::default();
+                    for value in &values {
+                        if !value.is_empty() {
+                            sums.entry(address(value)).or_insert((value, 0)).1 += 1;
+                        }
+                    }
+                    let mut sums: Vec<_> = sums.into_values().collect();
+                    sums.sort_unstable_by_key(|(value, _)| value.data());
+                    for (value, sum) in sums {
+                        count.add(as_str(value)?, sum);
+                    }
+                } else {
+                    others = others.union(count.columns);
+                }
+            }
+            if !others.is_empty() {
+                for slice in rows.chunks(1024) {
+                    for stored in read_events(reader, slice, others)? {
+                        for count in counts.iter_mut() {
+                            let is_counted = count.plain_column().is_some()
+                                || count.columns == ColumnSet::of(&[Column::Priority]);
+                            if !is_counted {
+                                count_event(count, &stored);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn count_event(count: &mut FieldCount, stored: &StoredEvent) {
+    let field = std::mem::take(&mut count.field);
+    for_each_value(&stored.event, &field, &mut |value| count.add(value, 1));
+    count.field = field;
+}

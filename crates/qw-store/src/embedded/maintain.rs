@@ -1,0 +1,427 @@
+//! Upkeep: sealing the hot tail, merging segments, dropping what retention has outlived.
+//!
+//! Files are written while appends and queries go on; only the swap of catalogue rows excludes
+//! appends. Nothing is removed that a query still reads.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use parquet::errors::Result as ParquetResult;
+use qw_event::{StoredEvent, Timestamp};
+use rusqlite::Connection;
+
+use crate::{
+    Maintenance, Retention, StoreError,
+    embedded::{
+        Embedded,
+        catalogue::{self, SegmentRow},
+        format::{Column, ColumnSet},
+        rollup::{self, Cell, Tally, minute_of},
+        rows::{address, as_str, category, priority, read_events},
+        segment::{Bounds, NewSegment, Segment, union},
+        segment_reader::{Rows, SegmentFile},
+    },
+};
+
+
+/// Segments are merged when at least this many can be.
+const MERGE_AT_LEAST: usize = 4;
+/// Segments merged into one at most.
+const MERGE_AT_MOST: usize = 256;
+/// Bytes of plain text merged by writing anew at most, which bounds the memory.
+const REWRITE_BYTES: u64 = 48 << 20;
+
+impl Embedded {
+    pub(super) fn run_maintenance(
+        &self,
+        now: Timestamp,
+        retention: &Retention,
+    ) -> Result<Maintenance, StoreError> {
+        let mut done = Maintenance::default();
+        if self.hot_is_due(now, retention) {
+            done.sealed += self.seal()?;
+        }
+        let _compaction = self.compaction.lock();
+        self.apply_retention(now, retention, &mut done)?;
+        while let Some(group) = self.next_merge() {
+            let merged = group.segments().len() as u64;
+            self.merge(&group)?;
+            done.compacted += merged;
+            self.counters.segments_compacted.fetch_add(merged, Relaxed);
+        }
+        Ok(done)
+    }
+
+    fn hot_is_due(&self, now: Timestamp, retention: &Retention) -> bool {
+        let max_age = retention.max_age.map_or(self.options.seal_age, |age| age.min(self.options.seal_age));
+        let view = self.view.read();
+        let oldest = view.hot.iter().map(|chunk| chunk.min_time).min();
+        view.hot_events >= self.options.seal_events
+            || view.hot_bytes >= self.options.seal_bytes
+            || oldest.is_some_and(|oldest| {
+                now.since(Timestamp::from_nanos(oldest)) > max_age
+            })
+    }
+
+    /// Writes the hot tail to a segment; the number of segments written.
+    pub(super) fn seal(&self) -> Result<u64, StoreError> {
+        let _sealing = self.sealing.lock();
+        let hot = self.view.read().hot.clone();
+        let Some(last_id) = hot.last().map(|chunk| chunk.last_id()) else { return Ok(0) };
+        let mut events: Vec<&StoredEvent> =
+            hot.iter().flat_map(|chunk| chunk.events.iter()).collect();
+        events.sort_by_key(|stored| (stored.event.time, stored.id));
+        let mut groups = 0;
+        let segment = self.write_segment(|writer| {
+            writer.write(&events, self.options.group_rows)?;
+            groups = writer.groups();
+            Ok(())
+        })?;
+        let bounds = Bounds::of(events.iter().copied());
+        self.swap("seal events", &[], Some(last_id), segment, |connection, segment| {
+            // Every container and rule has had its number since the events were appended.
+            let (tally, _) = rollup::count(connection, &self.names(), events.iter().copied())?;
+            catalogue::delete_hot_through(connection, last_id)?;
+            Ok(segment.row(bounds, groups, &tally))
+        })?;
+        self.counters.segments_sealed.fetch_add(1, Relaxed);
+        Ok(1)
+    }
+
+    /// Puts `segment` in the place of `old` segments or of the hot tail through `hot_through`, in
+    /// the catalogue and then for readers.
+    fn swap(
+        &self,
+        doing: &'static str,
+        old: &[Arc<Segment>],
+        hot_through: Option<u64>,
+        segment: NewSegment,
+        describe: impl FnOnce(&Connection, &NewSegment) -> rusqlite::Result<SegmentRow>,
+    ) -> Result<(), StoreError> {
+        let change = |connection: &Connection| {
+            let row = describe(connection, &segment)?;
+            for segment in old {
+                catalogue::delete_segment(connection, segment.row.file)?;
+            }
+            catalogue::insert_segment(connection, &row)?;
+            Ok(row)
+        };
+        let result = self.transact(
+            doing,
+            |connection| {
+                change(connection).map_err(|source| StoreError::Catalogue { doing, source })
+            },
+            |row| {
+                let added = self.segment(row);
+                let mut view = self.view.write();
+                view.replace_segments(old, Some(added));
+                if let Some(last_id) = hot_through {
+                    view.drop_hot_through(last_id);
+                }
+            },
+        );
+        match result {
+            Ok(()) => self.retire(old),
+            Err(_) => self.orphan(segment.path.clone()),
+        }
+        result
+    }
+
+    /// Lets the files of segments go that the catalogue no longer names.
+    fn retire(&self, segments: &[Arc<Segment>]) {
+        for segment in segments {
+            segment.make_obsolete();
+            self.cache.close(segment.row.file);
+        }
+    }
+
+    /// The next segments to merge into one, in order of time.
+    fn next_merge(&self) -> Option<Merge> {
+        let view = self.view();
+        let mut segments: Vec<&Arc<Segment>> =
+            view.segments.iter().filter(|segment| !segment.damaged.load(Relaxed)).collect();
+        segments.sort_by_key(|segment| (segment.row.min_time, segment.row.file));
+        // Row groups half full on average are copied; emptier ones are worth writing anew.
+        let dense_rows = (self.options.group_rows / 2) as u64;
+        let (dense, sparse): (Vec<_>, Vec<_>) = segments
+            .into_iter()
+            .partition(|segment| segment.row.count >= dense_rows * u64::from(segment.row.row_groups));
+        let sparse = sparse.into_iter().filter_map(|segment| {
+            let file = self.cache.open(segment);
+            let file = file.inspect_err(|error| self.report_damage(segment, error)).ok()?;
+            Some((segment, file.plain_bytes()))
+        });
+        let sparse = self.run(sparse, 2 * self.options.group_rows as u64, REWRITE_BYTES).map(Merge::Rewrite);
+        sparse.or_else(|| {
+            let dense = dense.into_iter().map(|segment| (segment, 0));
+            self.run(dense, self.options.segment_events, u64::MAX).map(Merge::Splice)
+        })
+    }
+
+    /// The first run of neighbours that is worth merging: enough of them, small enough together,
+    /// and the largest no larger than the others, so that no event is copied often.
+    fn run<'a>(
+        &self,
+        segments: impl Iterator<Item = (&'a Arc<Segment>, u64)>,
+        max_events: u64,
+        max_bytes: u64,
+    ) -> Option<Vec<Arc<Segment>>> {
+        let span = i64::try_from(self.options.segment_span.as_nanos()).unwrap_or(i64::MAX);
+        let fits = |run: &[(Arc<Segment>, u64)]| {
+            let rows = || run.iter().map(|(segment, _)| &segment.row);
+            let start = rows().map(|row| row.min_time).min().unwrap_or_default();
+            let end = rows().map(|row| row.max_time).max().unwrap_or_default();
+            run.len() <= MERGE_AT_MOST
+                && rows().map(|row| row.count).sum::<u64>() <= max_events
+                && run.iter().map(|(_, size)| size).sum::<u64>() <= max_bytes
+                && end.saturating_sub(start) <= span
+        };
+        let is_worth = |run: &[(Arc<Segment>, u64)]| {
+            let counts = || run.iter().map(|(segment, _)| segment.row.count);
+            let (sum, largest) = (counts().sum::<u64>(), counts().max().unwrap_or(0));
+            run.len() >= MERGE_AT_LEAST && sum - largest >= largest
+        };
+        let worthy = |run: &[(Arc<Segment>, u64)]| {
+            let start = (0..run.len()).find(|start| is_worth(&run[*start..]))?;
+            Some(run[start..].iter().map(|(segment, _)| Arc::clone(segment)).collect())
+        };
+        let mut run: Vec<(Arc<Segment>, u64)> = Vec::new();
+        for (segment, size) in segments {
+            run.push((Arc::clone(segment), size));
+            if fits(&run) {
+                continue;
+            }
+            if let Some(found) = worthy(&run[..run.len() - 1]) {
+                return Some(found);
+            }
+            while !fits(&run) && !run.is_empty() {
+                run.remove(0);
+            }
+        }
+        worthy(&run)
+    }
+
+    fn merge(&self, merge: &Merge) -> Result<(), StoreError> {
+        let old = merge.segments();
+        let mut groups = 0;
+        let segment = match merge {
+            Merge::Splice(_) => {
+                let mut sources = Vec::with_capacity(old.len());
+                for segment in old {
+                    let read = self.read(segment, |file| file.metadata())?;
+                    sources.push((self.read(segment, |file| Ok(Arc::clone(file)))?, read));
+                }
+                self.write_segment(|writer| {
+                    for (file, metadata) in &sources {
+                        for group in 0..file.groups().len() {
+                            writer.splice(file, metadata, group)?;
+                        }
+                    }
+                    groups = writer.groups();
+                    Ok(())
+                })?
+            }
+            Merge::Rewrite(_) => {
+                let mut events = Vec::new();
+                for segment in old {
+                    self.read(segment, |file| {
+                        for (index, group) in file.groups().iter().enumerate() {
+                            let rows: Vec<u32> = (0..group.rows).collect();
+                            let mut reader = file.group(index);
+                            events.extend(read_events(&mut reader, &rows, ColumnSet::ALL)?);
+                        }
+                        Ok(())
+                    })?;
+                }
+                let mut sorted: Vec<&StoredEvent> = events.iter().collect();
+                sorted.sort_by_key(|stored| (stored.event.time, stored.id));
+                self.write_segment(|writer| {
+                    writer.write(&sorted, self.options.group_rows)?;
+                    groups = writer.groups();
+                    Ok(())
+                })?
+            }
+        };
+        self.swap("merge segments", old, None, segment, |_, segment| {
+            Ok(merged_row(old, segment, groups))
+        })
+    }
+
+    /// Reads from a segment; a failure marks it as damaged.
+    fn read<T>(
+        &self,
+        segment: &Segment,
+        read: impl FnOnce(&Arc<SegmentFile>) -> ParquetResult<T>,
+    ) -> Result<T, StoreError> {
+        self.cache.open(segment).and_then(|file| read(&file)).map_err(|error| {
+            self.report_damage(segment, &error);
+            segment.error(&error)
+        })
+    }
+
+    fn apply_retention(
+        &self,
+        now: Timestamp,
+        retention: &Retention,
+        done: &mut Maintenance,
+    ) -> Result<(), StoreError> {
+        let cutoff = retention.max_age.map(|age| now.saturating_sub(age).as_nanos());
+        let view = self.view();
+        let mut segments: Vec<Arc<Segment>> = view.segments.iter().cloned().collect();
+        segments.sort_by_key(|segment| (segment.row.max_time, segment.row.file));
+        let mut bytes = segments.iter().map(|segment| segment.row.bytes).sum::<u64>()
+            + retention.max_size_bytes.map_or(0, |_| self.catalogue_bytes());
+        drop(view);
+        for segment in segments {
+            let too_old = cutoff.is_some_and(|cutoff| segment.row.max_time < cutoff);
+            let too_much = retention.max_size_bytes.is_some_and(|max| bytes > max);
+            if !too_old && !too_much {
+                break;
+            }
+            self.drop_segment(&segment)?;
+            bytes = bytes.saturating_sub(segment.row.bytes);
+            done.dropped_segments += 1;
+            done.dropped_events += segment.row.count;
+            self.counters.segments_dropped.fetch_add(1, Relaxed);
+        }
+        if done.dropped_segments > 0 {
+            self.forget(cutoff)?;
+        }
+        Ok(())
+    }
+
+    /// Removes a segment and takes its events off the roll-ups.
+    fn drop_segment(&self, segment: &Arc<Segment>) -> Result<(), StoreError> {
+        // What cannot be read cannot be uncounted; its minutes go with `forget`.
+        let tally = self.read(segment, |file| self.tally(file)).unwrap_or_default();
+        let doing = "drop a segment";
+        let old = std::slice::from_ref(segment);
+        self.transact(
+            doing,
+            |connection| {
+                catalogue::delete_segment(connection, segment.row.file)
+                    .and_then(|()| rollup::subtract(connection, &tally))
+                    .map_err(|source| StoreError::Catalogue { doing, source })
+            },
+            |()| self.view.write().replace_segments(old, None),
+        )?;
+        self.retire(old);
+        Ok(())
+    }
+
+    /// Counts the events of a segment as [`rollup::count`] did when they were appended.
+    fn tally(&self, file: &Arc<SegmentFile>) -> ParquetResult<Tally> {
+        let names = self.names();
+        let mut tally = Tally::default();
+        let mut containers = rustc_hash::FxHashMap::default();
+        let mut rules = rustc_hash::FxHashMap::default();
+        for group in 0..file.groups().len() {
+            containers.clear();
+            rules.clear();
+            let mut reader = file.group(group);
+            let times = reader.numbers(Column::Time, Rows::All)?;
+            let priorities = reader.priorities(Rows::All)?;
+            let categories = reader.texts(Column::Category, Rows::All)?;
+            let ids = reader.texts(Column::ContainerId, Rows::All)?;
+            let container_names = reader.texts(Column::ContainerName, Rows::All)?;
+            let rule_names = reader.texts(Column::Rule, Rows::All)?;
+            for (row, time) in times.into_iter().enumerate() {
+                let (id, name) = (&ids[row], &container_names[row]);
+                let container = match containers.get(&(address(id), address(name))) {
+                    Some(container) => *container,
+                    None => {
+                        let number = names.container_number(as_str(id)?, as_str(name)?);
+                        containers.insert((address(id), address(name)), number);
+                        number
+                    }
+                };
+                let (rule_name, category_text) = (&rule_names[row], &categories[row]);
+                let category = category(category_text)?;
+                let key = (address(rule_name), category);
+                let rule = match rules.get(&key) {
+                    Some(rule) => *rule,
+                    None => {
+                        let number = names.rule_number(as_str(rule_name)?, category);
+                        rules.insert(key, number);
+                        number
+                    }
+                };
+                if let (Some(container), Some(rule)) = (container, rule) {
+                    let priority = priority(priorities[row])?.as_number();
+                    let minute = minute_of(time);
+                    tally.add(Cell { minute, container, rule, priority }, category);
+                }
+            }
+        }
+        Ok(tally)
+    }
+
+    /// Forgets what is only known of events that are gone.
+    fn forget(&self, cutoff: Option<i64>) -> Result<(), StoreError> {
+        let view = self.view();
+        let hot = view.hot.iter().map(|chunk| chunk.min_time);
+        let oldest = hot.chain(view.segments.iter().map(|segment| segment.row.min_time)).min();
+        let before = match (oldest, cutoff) {
+            (Some(oldest), Some(cutoff)) => oldest.min(cutoff),
+            (Some(time), None) | (None, Some(time)) => time,
+            (None, None) => return Ok(()),
+        };
+        let doing = "forget what was dropped";
+        self.transact(
+            doing,
+            |connection| {
+                rollup::forget_before(connection, before)
+                    .and_then(|()| rollup::forget_containers(connection, before))
+                    .map_err(|source| StoreError::Catalogue { doing, source })
+            },
+            |numbers| {
+                if !numbers.is_empty() {
+                    Arc::make_mut(&mut *self.names.write()).remove_containers(&numbers);
+                }
+            },
+        )
+    }
+}
+
+/// Segments to be made one.
+enum Merge {
+    /// By copying their row groups.
+    Splice(Vec<Arc<Segment>>),
+    /// By sorting their events and writing them anew.
+    Rewrite(Vec<Arc<Segment>>),
+}
+
+impl Merge {
+    fn segments(&self) -> &[Arc<Segment>] {
+        match self {
+            Self::Splice(segments) | Self::Rewrite(segments) => segments,
+        }
+    }
+}
+
+fn merged_row(old: &[Arc<Segment>], new: &NewSegment, row_groups: u32) -> SegmentRow {
+    let rows = || old.iter().map(|segment| &segment.row);
+    let first = &old[0].row;
+    let (containers, rules) = rows().skip(1).fold(
+        (first.containers.clone(), first.rules.clone()),
+        |(containers, rules), row| {
+            (
+                union(containers.as_deref(), row.containers.as_deref()),
+                union(rules.as_deref(), row.rules.as_deref()),
+            )
+        },
+    );
+    SegmentRow {
+        file: new.file,
+        first_id: rows().map(|row| row.first_id).min().unwrap_or_default(),
+        last_id: rows().map(|row| row.last_id).max().unwrap_or_default(),
+        min_time: rows().map(|row| row.min_time).min().unwrap_or_default(),
+        max_time: rows().map(|row| row.max_time).max().unwrap_or_default(),
+        count: new.rows,
+        bytes: new.bytes,
+        row_groups,
+        priorities: rows().fold(0, |mask, row| mask | row.priorities),
+        categories: rows().fold(0, |mask, row| mask | row.categories),
+        containers,
+        rules,
+    }
+}

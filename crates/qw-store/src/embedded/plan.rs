@@ -1,0 +1,483 @@
+//! A filter and a range → what need not be looked at, and how to judge what must.
+
+use std::ops::Range;
+
+use parquet::{data_type::ByteArray, errors::Result};
+use qw_event::{Category, Event, Priority};
+use rustc_hash::FxHashMap;
+
+use crate::{
+    TimeRange,
+    embedded::{
+        bloom::{Kind, hash_of, hash_of_word},
+        catalogue::SegmentRow,
+        format::{Column, ColumnSet},
+        rollup::Names,
+        rows::{address, as_str, category, priority, read_events},
+        segment_reader::{GroupReader, Rows, SegmentFile},
+    },
+    query::{Expression, Filter, Known},
+};
+
+/// Blooms are asked for containers and rules by name when there are at most this many.
+const ASKED_BY_NAME: usize = 16;
+
+/// How to find the events that a filter selects in a range of time.
+pub(super) struct Plan<'a> {
+    filter: &'a Filter,
+    /// Nanoseconds, end excluded.
+    pub(super) times: Range<i64>,
+    /// Every event in the range matches.
+    pub(super) everything: bool,
+    /// Container, rule, priority and category alone decide.
+    pub(super) exact: bool,
+    containers: Option<Vec<u32>>,
+    rules: Option<Vec<u32>>,
+    priorities: u8,
+    categories: u8,
+    /// Of each inner list, one hash is in the bloom of every row group that can match.
+    clauses: Vec<Vec<u64>>,
+    /// Of each inner list, one text occurs in every event that matches, whatever its case.
+    needles: Vec<Vec<String>>,
+    /// What [`Filter::matches`] looks at.
+    columns: ColumnSet,
+}
+
+impl<'a> Plan<'a> {
+    /// `names` must not be older than the segments the plan is used on.
+    pub(super) fn new(filter: &'a Filter, range: TimeRange, names: &Names) -> Self {
+        let constraints = filter.constraints();
+        let earliest = constraints.earliest.unwrap_or(range.start);
+        let latest = constraints
+            .latest
+            .map_or(range.end.as_nanos(), |latest| latest.as_nanos().saturating_add(1));
+        let times = range.start.max(earliest).as_nanos()..range.end.as_nanos().min(latest);
+        if filter.is_everything() {
+            return Self {
+                filter,
+                times,
+                everything: true,
+                exact: true,
+                containers: None,
+                rules: None,
+                priorities: u8::MAX,
+                categories: u8::MAX,
+                clauses: Vec::new(),
+                needles: Vec::new(),
+                columns: ColumnSet::default(),
+            };
+        }
+        let containers: Vec<u32> = names
+            .containers
+            .iter()
+            .filter(|(_, name)| {
+                let container = Some((&*name.id, &*name.name));
+                filter.may_match(&Known { container, ..Known::default() })
+            })
+            .map(|(number, _)| *number)
+            .collect();
+        let rules: Vec<u32> = names
+            .rules
+            .iter()
+            .filter(|(_, name)| {
+                let (rule, category) = (Some(&*name.rule), Some(name.category));
+                filter.may_match(&Known { rule, category, ..Known::default() })
+            })
+            .map(|(number, _)| *number)
+            .collect();
+        let containers = (containers.len() < names.containers.len()).then_some(containers);
+        let rules = (rules.len() < names.rules.len()).then_some(rules);
+        let mut clauses: Vec<Vec<u64>> = constraints
+            .required_tokens
+            .iter()
+            .filter_map(|any| any.iter().map(|token| hash_of_word(token)).collect())
+            .collect();
+        let needles = constraints
+            .required_tokens
+            .into_iter()
+            .filter(|any| any.iter().all(|token| is_needle(token)))
+            .collect();
+        let container_hash = |number: &u32| {
+            let name = names.containers.get(number)?;
+            let text = if name.id.is_empty() { &name.name } else { &name.id };
+            (!text.is_empty()).then(|| hash_of(Kind::Container, text))
+        };
+        clauses.extend(asked(containers.as_deref(), container_hash));
+        let rule_hash = |number: &u32| {
+            let name = names.rules.get(number)?;
+            (!name.rule.is_empty()).then(|| hash_of(Kind::Rule, &name.rule))
+        };
+        clauses.extend(asked(rules.as_deref(), rule_hash));
+        Self {
+            filter,
+            times,
+            everything: false,
+            exact: constraints.only_rollup_fields,
+            containers,
+            rules,
+            priorities: constraints.priorities.unwrap_or(u8::MAX),
+            categories: constraints.categories.unwrap_or(u8::MAX),
+            clauses,
+            needles,
+            columns: filter.expression().map_or_else(ColumnSet::default, columns),
+        }
+    }
+
+    /// True when the filter looks at nothing but priority and category.
+    pub(super) fn only_totals(&self) -> bool {
+        self.exact
+            && self.columns.without(ColumnSet::of(&[Column::Priority, Column::Category])).is_empty()
+    }
+
+    /// True when `event`, which lies in the range, matches.
+    pub(super) fn matches(&self, event: &Event) -> bool {
+        self.everything || self.filter.matches(event)
+    }
+
+    /// True when events between `min_time` and `max_time`, both included, can be in the range.
+    pub(super) fn overlaps(&self, min_time: i64, max_time: i64) -> bool {
+        min_time < self.times.end && max_time >= self.times.start
+    }
+
+    /// True when events of the segment can match.
+    pub(super) fn may_match_segment(&self, row: &SegmentRow) -> bool {
+        self.overlaps(row.min_time, row.max_time)
+            && self.priorities & row.priorities != 0
+            && self.categories & row.categories != 0
+            && intersect(self.containers.as_deref(), row.containers.as_deref())
+            && intersect(self.rules.as_deref(), row.rules.as_deref())
+    }
+
+    /// The rows of the row group that can match, as far as its bounds and filters tell.
+    pub(super) fn parts_of_group(
+        &self,
+        file: &SegmentFile,
+        group: usize,
+    ) -> Result<Vec<Range<u32>>> {
+        let layout = &file.groups()[group];
+        if !self.overlaps(layout.min_time, layout.max_time) {
+            return Ok(Vec::new());
+        }
+        if self.clauses.is_empty() {
+            return Ok(vec![0..layout.rows]);
+        }
+        let mut parts = Vec::new();
+        for (part, rows) in file.parts(group) {
+            if self.may_match_part(file, group, part)? {
+                parts.push(rows);
+            }
+        }
+        Ok(parts)
+    }
+
+    fn may_match_part(&self, file: &SegmentFile, group: usize, part: usize) -> Result<bool> {
+        for clause in &self.clauses {
+            let mut found = false;
+            for hash in clause {
+                if file.may_contain(group, part, *hash)? {
+                    found = true;
+                    break;
+                }
+            }
+            if !found {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Of `candidates`, ascending indices of rows in the range, those whose container, rule,
+    /// priority and category allow a match. When the plan is exact, these match.
+    pub(super) fn preselect(
+        &self,
+        reader: &mut GroupReader,
+        mut candidates: Vec<u32>,
+    ) -> Result<Vec<u32>> {
+        if self.everything || candidates.is_empty() {
+            return Ok(candidates);
+        }
+        let use_rules = self.exact && self.columns.contains(Column::Rule) || self.rules.is_some();
+        let use_containers = self.exact
+            && (self.columns.contains(Column::ContainerId)
+                || self.columns.contains(Column::ContainerName))
+            || self.containers.is_some();
+        let use_priorities =
+            self.exact && self.columns.contains(Column::Priority) || self.priorities != u8::MAX;
+        let use_categories =
+            self.exact && self.columns.contains(Column::Category) || self.categories != u8::MAX;
+        let texts = |reader: &mut GroupReader, wanted: bool, column, rows: &[u32]| {
+            if wanted { reader.texts(column, Rows::Some(rows)) } else { Ok(Vec::new()) }
+        };
+        let ids = texts(reader, use_containers, Column::ContainerId, &candidates)?;
+        let names = texts(reader, use_containers, Column::ContainerName, &candidates)?;
+        let rules = texts(reader, use_rules, Column::Rule, &candidates)?;
+        let categories = texts(reader, use_categories, Column::Category, &candidates)?;
+        let priorities = if use_priorities {
+            reader.priorities(Rows::Some(&candidates))?
+        } else {
+            Vec::new()
+        };
+        let place = |values: &[ByteArray], row: usize| values.get(row).map(address);
+        let mut verdicts = FxHashMap::default();
+        let mut error = None;
+        let mut row = 0;
+        candidates.retain(|_| {
+            let key = (
+                place(&ids, row),
+                place(&names, row),
+                place(&rules, row),
+                place(&categories, row),
+                priorities.get(row).copied(),
+            );
+            let verdict = *verdicts.entry(key).or_insert_with(|| {
+                self.judge(
+                    ids.get(row).zip(names.get(row)),
+                    rules.get(row),
+                    categories.get(row),
+                    priorities.get(row).copied(),
+                )
+                .unwrap_or_else(|failure| {
+                    error.get_or_insert(failure);
+                    false
+                })
+            });
+            row += 1;
+            verdict
+        });
+        error.map_or(Ok(candidates), Err)
+    }
+
+    fn judge(
+        &self,
+        container: Option<(&ByteArray, &ByteArray)>,
+        rule: Option<&ByteArray>,
+        category_text: Option<&ByteArray>,
+        priority_number: Option<i32>,
+    ) -> Result<bool> {
+        let container = match container {
+            Some((id, name)) => Some((as_str(id)?, as_str(name)?)),
+            None => None,
+        };
+        Ok(self.filter.may_match(&Known {
+            container,
+            rule: rule.map(as_str).transpose()?,
+            priority: priority_number.map(priority).transpose()?,
+            category: category_text.map(category).transpose()?,
+        }))
+    }
+
+    /// Of `rows`, ascending indices that [`Plan::preselect`] let through, those that match.
+    pub(super) fn verify(&self, reader: &mut GroupReader, rows: &[u32]) -> Result<Vec<u32>> {
+        if self.exact {
+            return Ok(rows.to_vec());
+        }
+        let rows = &self.with_needles(reader, rows)?;
+        let events = read_events(reader, rows, self.columns)?;
+        Ok(rows
+            .iter()
+            .zip(&events)
+            .filter(|(_, stored)| self.filter.matches(&stored.event))
+            .map(|(row, _)| *row)
+            .collect())
+    }
+
+    /// Of `rows`, ascending, those in whose texts the needles occur, or may.
+    fn with_needles(&self, reader: &mut GroupReader, rows: &[u32]) -> Result<Vec<u32>> {
+        if self.needles.is_empty() || rows.is_empty() {
+            return Ok(rows.to_vec());
+        }
+        let selected = Rows::Some(rows);
+        let outputs = reader.texts(Column::Output, selected)?;
+        let fields = reader.texts(Column::OutputFields, selected)?;
+        let mut found: Vec<bool> = vec![true; rows.len()];
+        for needle in &self.needles {
+            let mut here: Vec<bool> = outputs
+                .iter()
+                .zip(&fields)
+                .zip(&found)
+                .map(|((output, fields), found)| {
+                    *found && (may_hold(output.data(), needle) || may_hold(fields.data(), needle))
+                })
+                .collect();
+            for column in SHARED_TEXTS {
+                if here.iter().zip(&found).all(|(here, found)| here == found) {
+                    break;
+                }
+                let mut verdicts = FxHashMap::default();
+                for (row, value) in reader.texts(column, selected)?.iter().enumerate() {
+                    if found[row] && !here[row] {
+                        here[row] = *verdicts
+                            .entry(address(value))
+                            .or_insert_with(|| may_hold(value.data(), needle));
+                    }
+                }
+            }
+            found = here;
+        }
+        Ok(rows.iter().zip(found).filter(|(_, found)| *found).map(|(row, _)| *row).collect())
+    }
+
+    /// True when a roll-up of these matches; only for exact plans.
+    pub(super) fn matches_rollup(
+        &self,
+        container: (&str, &str),
+        rule: &str,
+        priority: Priority,
+        category: Category,
+    ) -> bool {
+        self.everything
+            || self.filter.matches_rollup(container.0, container.1, rule, priority, category)
+    }
+}
+
+/// Columns of texts that events share.
+const SHARED_TEXTS: [Column; 16] = [
+    Column::Rule,
+    Column::Tags,
+    Column::ProcessName,
+    Column::ContainerName,
+    Column::Image,
+    Column::ImageRepository,
+    Column::ImageTag,
+    Column::ImageDigest,
+    Column::ContainerId,
+    Column::ComposeProject,
+    Column::ComposeService,
+    Column::K8sNamespace,
+    Column::K8sPod,
+    Column::Hostname,
+    Column::Source,
+    Column::Category,
+];
+
+/// True for a token that stands in the text as it is, but for the case of its letters. Numbers may
+/// be written in several ways.
+fn is_needle(token: &str) -> bool {
+    token.is_ascii() && !token.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// False when no needle occurs in `text`, whatever the case; true as well when escapes or letters
+/// beyond ASCII may hide one.
+fn may_hold(text: &[u8], needles: &[String]) -> bool {
+    let hides = || !text.is_ascii() || memchr::memchr(b'\\', text).is_some();
+    needles.iter().any(|needle| contains(text, needle.as_bytes())) || hides()
+}
+
+/// True when `needle`, in lower case, occurs in `text`, whatever its case.
+fn contains(text: &[u8], needle: &[u8]) -> bool {
+    let Some(first) = needle.first() else { return true };
+    let places = memchr::memchr2_iter(*first, first.to_ascii_uppercase(), text);
+    places.into_iter().any(|at| {
+        text.get(at..at + needle.len())
+            .is_some_and(|candidate| candidate.eq_ignore_ascii_case(needle))
+    })
+}
+
+/// One clause out of few wanted numbers; none when there are many, or one has no name.
+fn asked(wanted: Option<&[u32]>, hash: impl Fn(&u32) -> Option<u64>) -> Option<Vec<u64>> {
+    wanted.filter(|wanted| wanted.len() <= ASKED_BY_NAME)?.iter().map(hash).collect()
+}
+
+/// True unless both ascending lists are known and have nothing in common.
+fn intersect(wanted: Option<&[u32]>, present: Option<&[u32]>) -> bool {
+    let (Some(wanted), Some(present)) = (wanted, present) else { return true };
+    present.iter().any(|number| wanted.binary_search(number).is_ok())
+}
+
+/// The columns that judging `expression` reads.
+fn columns(expression: &Expression) -> ColumnSet {
+    match expression {
+        Expression::Everything => ColumnSet::default(),
+        Expression::And(parts) | Expression::Or(parts) => {
+            parts.iter().fold(ColumnSet::default(), |set, part| set.union(columns(part)))
+        }
+        Expression::Not(part) => columns(part),
+        Expression::Exists { field }
+        | Expression::Matches { field, .. }
+        | Expression::Compare { field, .. } => columns_of_field(field),
+        Expression::Text(_) => ColumnSet::ALL,
+    }
+}
+
+/// The columns that hold the field with the query name `field`.
+pub(super) fn columns_of_field(field: &str) -> ColumnSet {
+    let column = match field.to_ascii_lowercase().as_str() {
+        "rule" => Column::Rule,
+        "priority" => Column::Priority,
+        "category" | "rule_category" => Column::Category,
+        "source" => Column::Source,
+        "hostname" => Column::Hostname,
+        "tags" => Column::Tags,
+        "output" => Column::Output,
+        "time" => Column::Time,
+        "container" => return ColumnSet::of(&[Column::ContainerId, Column::ContainerName]),
+        "container.id" => Column::ContainerId,
+        "container.name" => Column::ContainerName,
+        "container.image" => Column::Image,
+        "container.image.repository" => Column::ImageRepository,
+        "container.image.tag" => Column::ImageTag,
+        "container.image.digest" => Column::ImageDigest,
+        "compose.project" => Column::ComposeProject,
+        "compose.service" => Column::ComposeService,
+        "k8s.ns.name" => Column::K8sNamespace,
+        "k8s.pod.name" => Column::K8sPod,
+        "proc.name" => Column::ProcessName,
+        _ => Column::OutputFields,
+    };
+    ColumnSet::of(&[column])
+}
+
+#[cfg(test)]
+mod tests {
+    use qw_event::{ContainerRef, Timestamp};
+
+    use super::*;
+    use crate::query::{FIELDS, field_value};
+
+    /// Every field that the query language finds in the event itself has a column here, and every
+    /// column named here holds what the field's value is made of.
+    #[test]
+    fn every_field_has_its_column() {
+        let event = Event {
+            time: Timestamp::EPOCH,
+            source: "the source".into(),
+            rule: "the rule".into(),
+            priority: Priority::Alert,
+            category: Category::File,
+            hostname: "the hostname".into(),
+            container: ContainerRef {
+                id: "the id".into(),
+                name: "the name".into(),
+                image: "the image".into(),
+                image_repository: "the repository".into(),
+                image_tag: "the tag".into(),
+                image_digest: "the digest".into(),
+                compose_project: "the project".into(),
+                compose_service: "the service".into(),
+                k8s_namespace: "the namespace".into(),
+                k8s_pod: "the pod".into(),
+            }
+            .into(),
+            process_name: "the process".into(),
+            tags: [].into(),
+            output: "the output".into(),
+            output_fields: serde_json::value::RawValue::from_string("{}".to_owned()).unwrap(),
+        };
+        for field in FIELDS {
+            let set = columns_of_field(field.name);
+            let text = |column| crate::embedded::segment_writer::text_of(&event, column);
+            match field_value(&event, field.name) {
+                Some(value) if !["time", "priority"].contains(&field.name) => assert!(
+                    Column::ALL
+                        .into_iter()
+                        .any(|column| set.contains(column) && text(column) == value),
+                    "{}",
+                    field.name
+                ),
+                Some(_) => {}
+                None if field.name == "tags" => assert!(set.contains(Column::Tags)),
+                None => assert_eq!(set, ColumnSet::of(&[Column::OutputFields]), "{}", field.name),
+            }
+        }
+    }
+}

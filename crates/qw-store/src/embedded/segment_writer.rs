@@ -1,0 +1,298 @@
+//! Events in order of time → a segment file.
+
+use std::{
+    io::{BufWriter, Write},
+    path::Path,
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use parquet::{
+    column::writer::ColumnCloseResult,
+    data_type::{ByteArray, ByteArrayType, Int32Type, Int64Type},
+    errors::Result,
+    file::{
+        metadata::{KeyValue, ParquetMetaData},
+        properties::WriterProperties,
+        writer::{SerializedColumnWriter, SerializedFileWriter},
+    },
+};
+use qw_event::{Event, StoredEvent};
+use rustc_hash::FxHashMap;
+
+use crate::embedded::{
+    bloom::{BLOCK_BYTES, BLOOM_ROWS, BloomBuilder},
+    files::FileSink,
+    format::{BLOOMS_KEY, Column, FORMAT, FORMAT_KEY, SCHEMA, malformed},
+    segment_reader::SegmentFile,
+};
+
+/// A row group ends before its texts exceed this many bytes, unless one event alone does.
+pub(super) const GROUP_BYTES: usize = 16 << 20;
+
+/// A segment being written.
+pub(super) struct SegmentWriter {
+    writer: SerializedFileWriter<BufWriter<SyncedSink>>,
+    /// Of each row group the offset and blocks of its filters.
+    blooms: Vec<Vec<(u64, u64)>>,
+    rows: u64,
+}
+
+struct SyncedSink(Box<dyn FileSink>);
+
+impl Write for SyncedSink {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl SegmentWriter {
+    pub(super) fn new(sink: Box<dyn FileSink>, properties: Arc<WriterProperties>) -> Result<Self> {
+        let buffered = BufWriter::with_capacity(128 * 1024, SyncedSink(sink));
+        let writer = SerializedFileWriter::new(buffered, SCHEMA.clone(), properties)?;
+        Ok(Self { writer, blooms: Vec::new(), rows: 0 })
+    }
+
+    /// Rows written so far.
+    pub(super) fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Row groups written so far.
+    pub(super) fn groups(&self) -> u32 {
+        self.blooms.len() as u32
+    }
+
+    /// Writes `rows`, which are in order of time and number, as row groups of `group_rows` rows.
+    pub(super) fn write(&mut self, mut rows: &[&StoredEvent], group_rows: usize) -> Result<()> {
+        while !rows.is_empty() {
+            let (group, rest) = rows.split_at(group_length(rows, group_rows));
+            self.write_group(group)?;
+            rows = rest;
+        }
+        Ok(())
+    }
+
+    fn write_group(&mut self, rows: &[&StoredEvent]) -> Result<()> {
+        let mut group = self.writer.next_row_group()?;
+        let mut shared = SharedTexts::default();
+        for column in Column::ALL {
+            let mut writer = group
+                .next_column()?
+                .ok_or_else(|| malformed("the schema has fewer columns than the writer"))?;
+            write_column(&mut writer, column, rows, &mut shared)?;
+            writer.close()?;
+        }
+        group.close()?;
+        let mut blooms = Vec::with_capacity(rows.len().div_ceil(BLOOM_ROWS));
+        for rows in rows.chunks(BLOOM_ROWS) {
+            let mut bloom = BloomBuilder::new();
+            for row in rows {
+                bloom.insert_event(&row.event);
+            }
+            blooms.push(self.write_bloom(&bloom.finish())?);
+        }
+        self.blooms.push(blooms);
+        self.rows += rows.len() as u64;
+        Ok(())
+    }
+
+    /// Copies row group `group` of `source` as it is.
+    ///
+    /// `metadata` is the footer of `source`.
+    pub(super) fn splice(
+        &mut self,
+        source: &SegmentFile,
+        metadata: &ParquetMetaData,
+        group: usize,
+    ) -> Result<()> {
+        let row_group = metadata.row_group(group);
+        let rows = u64::try_from(row_group.num_rows())?;
+        let mut target = self.writer.next_row_group()?;
+        for column in row_group.columns() {
+            let close = ColumnCloseResult {
+                bytes_written: column.byte_range().1,
+                rows_written: rows,
+                metadata: column.clone(),
+                bloom_filter: None,
+                column_index: None,
+                offset_index: None,
+            };
+            target.append_column(source, close)?;
+        }
+        target.close()?;
+        let blooms = source.blooms(group)?;
+        let places = blooms.iter().map(|bloom| self.write_bloom(bloom));
+        let places = places.collect::<Result<Vec<_>>>()?;
+        self.blooms.push(places);
+        self.rows += rows;
+        Ok(())
+    }
+
+    /// Offset and blocks of the filter written.
+    fn write_bloom(&mut self, bloom: &[u8]) -> Result<(u64, u64)> {
+        let place = (self.writer.bytes_written() as u64, (bloom.len() / BLOCK_BYTES) as u64);
+        self.writer.write_all(bloom)?;
+        Ok(place)
+    }
+
+    /// Writes the footer and returns once the file is on disk; its length in bytes.
+    pub(super) fn finish(mut self) -> Result<u64> {
+        let blooms = serde_json::to_string(&self.blooms)
+            .map_err(|error| malformed(&error.to_string()))?;
+        for (key, value) in [(FORMAT_KEY, FORMAT.to_owned()), (BLOOMS_KEY, blooms)] {
+            self.writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
+        }
+        self.writer.finish()?;
+        let length = self.writer.bytes_written() as u64;
+        let sink = self.writer.inner_mut();
+        sink.flush()?;
+        sink.get_mut().0.sync()?;
+        Ok(length)
+    }
+}
+
+/// How many of the first `rows` make a row group.
+fn group_length(rows: &[&StoredEvent], group_rows: usize) -> usize {
+    let mut bytes = 0;
+    let fitting = rows
+        .iter()
+        .take(group_rows)
+        .take_while(|row| {
+            bytes += row.event.size_bytes();
+            bytes <= GROUP_BYTES
+        })
+        .count();
+    // A last group of a few rows costs as much as a full one to open.
+    if fitting == group_rows && rows.len() < group_rows + group_rows / 4 && bytes < GROUP_BYTES / 2 {
+        return rows.len();
+    }
+    fitting.max(1)
+}
+
+fn write_column(
+    writer: &mut SerializedColumnWriter<'_>,
+    column: Column,
+    rows: &[&StoredEvent],
+    shared: &mut SharedTexts,
+) -> Result<()> {
+    match column {
+        Column::Id => write_numbers(writer, rows, |row| row.id.0 as i64),
+        Column::Time => write_numbers(writer, rows, |row| row.event.time.as_nanos()),
+        Column::Priority => {
+            let values: Vec<i32> =
+                rows.iter().map(|row| i32::from(row.event.priority.as_number())).collect();
+            writer.typed::<Int32Type>().write_batch(&values, None, None).map(|_| ())
+        }
+        Column::Output => write_own(writer, rows, |event| &event.output),
+        Column::OutputFields => write_own(writer, rows, |event| event.output_fields.get()),
+        Column::Tags => {
+            let values: Vec<ByteArray> = rows.iter().map(|row| shared.tags(&row.event)).collect();
+            write_texts(writer, &values)
+        }
+        _ => {
+            let values: Vec<ByteArray> =
+                rows.iter().map(|row| shared.text(text_of(&row.event, column))).collect();
+            write_texts(writer, &values)
+        }
+    }
+}
+
+/// The value of a text column; empty for columns that are not plain text.
+pub(super) fn text_of(event: &Event, column: Column) -> &str {
+    let container = &*event.container;
+    match column {
+        Column::Category => event.category.as_str(),
+        Column::Source => &event.source,
+        Column::Rule => &event.rule,
+        Column::Hostname => &event.hostname,
+        Column::ContainerId => &container.id,
+        Column::ContainerName => &container.name,
+        Column::Image => &container.image,
+        Column::ImageRepository => &container.image_repository,
+        Column::ImageTag => &container.image_tag,
+        Column::ImageDigest => &container.image_digest,
+        Column::ComposeProject => &container.compose_project,
+        Column::ComposeService => &container.compose_service,
+        Column::K8sNamespace => &container.k8s_namespace,
+        Column::K8sPod => &container.k8s_pod,
+        Column::ProcessName => &event.process_name,
+        Column::Output => &event.output,
+        Column::OutputFields => event.output_fields.get(),
+        Column::Id | Column::Time | Column::Priority | Column::Tags => "",
+    }
+}
+
+fn write_numbers(
+    writer: &mut SerializedColumnWriter<'_>,
+    rows: &[&StoredEvent],
+    number: impl Fn(&StoredEvent) -> i64,
+) -> Result<()> {
+    let values: Vec<i64> = rows.iter().map(|row| number(row)).collect();
+    writer.typed::<Int64Type>().write_batch(&values, None, None).map(|_| ())
+}
+
+fn write_texts(writer: &mut SerializedColumnWriter<'_>, values: &[ByteArray]) -> Result<()> {
+    writer.typed::<ByteArrayType>().write_batch(values, None, None).map(|_| ())
+}
+
+/// Writes a text that belongs to each event alone, copied once into one buffer.
+fn write_own(
+    writer: &mut SerializedColumnWriter<'_>,
+    rows: &[&StoredEvent],
+    text: impl Fn(&Event) -> &str,
+) -> Result<()> {
+    for rows in rows.chunks(1024) {
+        let mut buffer = Vec::with_capacity(rows.iter().map(|row| text(&row.event).len()).sum());
+        let mut ends = Vec::with_capacity(rows.len());
+        for row in rows {
+            buffer.extend_from_slice(text(&row.event).as_bytes());
+            ends.push(buffer.len());
+        }
+        let buffer = Bytes::from(buffer);
+        let mut start = 0;
+        let values: Vec<ByteArray> = ends
+            .into_iter()
+            .map(|end| {
+                let value = buffer.slice(start..end).into();
+                start = end;
+                value
+            })
+            .collect();
+        write_texts(writer, &values)?;
+    }
+    Ok(())
+}
+
+/// Texts shared by the events of one row group, recognised by address.
+#[derive(Default)]
+struct SharedTexts {
+    texts: FxHashMap<(usize, usize), ByteArray>,
+    tags: FxHashMap<(usize, usize), ByteArray>,
+}
+
+impl SharedTexts {
+    fn text(&mut self, text: &str) -> ByteArray {
+        self.texts
+            .entry((text.as_ptr() as usize, text.len()))
+            .or_insert_with(|| text.into())
+            .clone()
+    }
+
+    fn tags(&mut self, event: &Event) -> ByteArray {
+        let tags = &event.tags;
+        self.tags
+            .entry((tags.as_ptr() as usize, tags.len()))
+            .or_insert_with(|| serde_json::to_vec(tags).unwrap_or_default().into())
+            .clone()
+    }
+}
+
+/// Name under which a segment is written before it is complete.
+pub(super) fn temporary(path: &Path) -> std::path::PathBuf {
+    path.with_extension("parquet.tmp")
+}

@@ -1,0 +1,336 @@
+//! A private Docker engine: its own socket, data and containers, gone when it is dropped.
+//!
+//! Needs root and the package `docker.io`; images are made from `busybox-static`, since nothing can
+//! be pulled. Containers have no network.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use http::Method;
+use qw_docker::{Docker, Endpoint, Limits};
+use serde::Deserialize;
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::skip_without;
+
+/// The image that [`DockerEngine::build_busybox_image`] makes.
+pub const BUSYBOX: &str = "busybox:test";
+
+const START_WITHIN: Duration = Duration::from_secs(60);
+const STOP_WITHIN: Duration = Duration::from_secs(40);
+
+/// A running engine of our own.
+pub struct DockerEngine {
+    folder: TempDir,
+    daemon: Option<Child>,
+    docker: Docker,
+    arguments: Vec<String>,
+}
+
+/// A container that runs a shell script.
+#[derive(Debug, Clone, Default)]
+pub struct Printer<'a> {
+    /// Name of the container.
+    pub name: &'a str,
+    /// Script for busybox `sh`.
+    pub script: &'a str,
+    /// Labels.
+    pub labels: &'a [(&'a str, &'a str)],
+    /// Gives it a terminal.
+    pub tty: bool,
+    /// Options of the `json-file` log driver, such as `max-size`.
+    pub log_options: &'a [(&'a str, &'a str)],
+}
+
+impl DockerEngine {
+    /// Starts an engine with the image [`BUSYBOX`] in it; `None` when the machine has none, which is
+    /// said loudly.
+    ///
+    /// # Panics
+    /// In CI when the machine has no engine; everywhere when it has one that does not start.
+    pub async fn start() -> Option<Self> {
+        Self::start_with(&[]).await
+    }
+
+    /// As [`Self::start`], with more arguments for `dockerd`, such as a further `--host`.
+    pub async fn start_with(arguments: &[String]) -> Option<Self> {
+        for part in ["dockerd", "busybox"] {
+            if find_program(part).is_none() && skip_without(part) {
+                return None;
+            }
+        }
+        match Self::try_start(arguments).await {
+            Ok(engine) => Some(engine),
+            Err(error) => panic!("the Docker engine does not start: {error:#}"),
+        }
+    }
+
+    async fn try_start(arguments: &[String]) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("engine").tempdir()?;
+        let socket = folder.path().join("docker.sock");
+        let docker = Docker::new(Endpoint::Unix(socket), Limits::default())?;
+        let mut engine = Self {
+            folder,
+            daemon: None,
+            docker,
+            arguments: arguments.to_vec(),
+        };
+        engine.launch().await?;
+        engine.build_busybox_image().await?;
+        Ok(engine)
+    }
+
+    /// A client of the engine.
+    pub fn docker(&self) -> &Docker {
+        &self.docker
+    }
+
+    /// Address of the engine, as `DOCKER_HOST` takes it.
+    pub fn address(&self) -> String {
+        self.docker.endpoint().to_string()
+    }
+
+    /// The engine's socket.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("docker.sock")
+    }
+
+    /// Stops the engine, and with it its containers.
+    pub fn stop(&mut self) {
+        if let Some(mut daemon) = self.daemon.take() {
+            end(&mut daemon);
+        }
+    }
+
+    /// Starts it again after [`Self::stop`]. Its containers are there, stopped.
+    pub async fn launch(&mut self) -> Result<()> {
+        ensure!(self.daemon.is_none(), "the engine runs already");
+        let path = |name: &str| self.folder.path().join(name);
+        let log = fs_err::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path("log"))?;
+        let program = find_program("dockerd").context("there is no `dockerd`")?;
+        let daemon = Command::new(program)
+            .args(["--iptables=false", "--ip6tables=false", "--bridge=none"])
+            .args(["--storage-driver=vfs", "--shutdown-timeout=1"])
+            .arg("--data-root")
+            .arg(path("data"))
+            .arg("--exec-root")
+            .arg(path("exec"))
+            .arg("--pidfile")
+            .arg(path("pid"))
+            .arg("--host")
+            .arg(self.address())
+            .args(&self.arguments)
+            .env_remove("DOCKER_HOST")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log.into_parts().0)
+            .spawn()
+            .context("cannot start `dockerd`")?;
+        let daemon = self.daemon.insert(daemon);
+        let start = Instant::now();
+        while let Err(error) = self.docker.ping().await {
+            if let Some(status) = daemon.try_wait()? {
+                bail!(
+                    "`dockerd` ended with {status}: {}",
+                    last_lines(&path("log"))
+                );
+            }
+            ensure!(
+                start.elapsed() < START_WITHIN,
+                "no answer within {START_WITHIN:?} ({error}): {}",
+                last_lines(&path("log"))
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+
+    /// Stops the engine and starts it again.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.stop();
+        self.launch().await
+    }
+
+    /// Makes the image [`BUSYBOX`] from this machine's static busybox.
+    pub async fn build_busybox_image(&self) -> Result<()> {
+        let root = self.folder.path().join("image");
+        let bin = root.join("bin");
+        fs_err::create_dir_all(&bin)?;
+        let busybox = find_program("busybox").context("there is no `busybox`")?;
+        fs_err::copy(busybox, bin.join("busybox"))?;
+        for name in [
+            "sh", "seq", "sleep", "cat", "head", "tr", "true", "usleep", "tail",
+        ] {
+            let link = bin.join(name);
+            if !link.exists() {
+                fs_err::os::unix::fs::symlink("busybox", link)?;
+            }
+        }
+        let tar = Command::new("tar")
+            .arg("-C")
+            .arg(&root)
+            .args(["-cf", "-", "."])
+            .output()?;
+        ensure!(
+            tar.status.success(),
+            "tar: {}",
+            String::from_utf8_lossy(&tar.stderr)
+        );
+        let (repository, tag) = BUSYBOX.split_once(':').unwrap_or((BUSYBOX, "latest"));
+        let path = format!("/images/create?fromSrc=-&repo={repository}&tag={tag}");
+        let answer = self
+            .docker
+            .send(Method::POST, &path, Some(("application/x-tar", tar.stdout)))
+            .await?;
+        let answer = String::from_utf8_lossy(&answer);
+        ensure!(
+            !answer.contains("\"error\""),
+            "importing the image: {answer}"
+        );
+        Ok(())
+    }
+
+    /// Creates and starts a container `name` that runs `script`; returns its id.
+    pub async fn run_printer(&self, name: &str, script: &str) -> Result<String> {
+        self.run(&Printer {
+            name,
+            script,
+            ..Printer::default()
+        })
+        .await
+    }
+
+    /// Creates and starts a container; returns its id.
+    pub async fn run(&self, printer: &Printer<'_>) -> Result<String> {
+        let id = self.create(printer).await?;
+        self.start_container(&id).await?;
+        Ok(id)
+    }
+
+    /// Creates a container without starting it; returns its id.
+    pub async fn create(&self, printer: &Printer<'_>) -> Result<String> {
+        #[derive(Deserialize)]
+        struct Created {
+            #[serde(rename = "Id")]
+            id: String,
+        }
+        let map = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            pairs
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect()
+        };
+        let body = json!({
+            "Image": BUSYBOX,
+            "Cmd": ["/bin/sh", "-c", printer.script],
+            "Env": ["PATH=/bin"],
+            "Tty": printer.tty,
+            "StopTimeout": 1,
+            "Labels": map(printer.labels),
+            "HostConfig": {
+                "NetworkMode": "none",
+                "LogConfig": { "Type": "json-file", "Config": map(printer.log_options) },
+            },
+        });
+        let path = format!("/containers/create?name={}", printer.name);
+        let body = ("application/json", serde_json::to_vec(&body)?);
+        let answer = self.docker.send(Method::POST, &path, Some(body)).await?;
+        Ok(serde_json::from_slice::<Created>(&answer)?.id)
+    }
+
+    /// Starts a container; without effect when it runs.
+    pub async fn start_container(&self, id_or_name: &str) -> Result<()> {
+        self.post(&format!("/containers/{id_or_name}/start")).await
+    }
+
+    /// Stops a container at once.
+    pub async fn stop_container(&self, id_or_name: &str) -> Result<()> {
+        self.post(&format!("/containers/{id_or_name}/stop?t=0"))
+            .await
+    }
+
+    /// Stops a container and starts it again.
+    pub async fn restart_container(&self, id_or_name: &str) -> Result<()> {
+        self.post(&format!("/containers/{id_or_name}/restart?t=0"))
+            .await
+    }
+
+    /// Gives a container another name.
+    pub async fn rename_container(&self, id_or_name: &str, name: &str) -> Result<()> {
+        self.post(&format!("/containers/{id_or_name}/rename?name={name}"))
+            .await
+    }
+
+    /// Removes a container, running or not.
+    pub async fn remove_container(&self, id_or_name: &str) -> Result<()> {
+        let path = format!("/containers/{id_or_name}?force=1");
+        self.docker.send(Method::DELETE, &path, None).await?;
+        Ok(())
+    }
+
+    /// Waits until a container has stopped; returns its exit code.
+    pub async fn wait_container(&self, id_or_name: &str) -> Result<i64> {
+        #[derive(Deserialize)]
+        struct Waited {
+            #[serde(rename = "StatusCode")]
+            code: i64,
+        }
+        let path = format!("/containers/{id_or_name}/wait");
+        let answer = self.docker.send(Method::POST, &path, None).await?;
+        Ok(serde_json::from_slice::<Waited>(&answer)?.code)
+    }
+
+    async fn post(&self, path: &str) -> Result<()> {
+        self.docker.send(Method::POST, path, None).await?;
+        Ok(())
+    }
+}
+
+impl Drop for DockerEngine {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Asks the daemon to end, so that it stops its containers and lets go of its mounts; kills it when
+/// it does not.
+fn end(daemon: &mut Child) {
+    let asked = Command::new("kill")
+        .arg("-TERM")
+        .arg(daemon.id().to_string())
+        .status();
+    let start = Instant::now();
+    while asked.is_ok() && start.elapsed() < STOP_WITHIN {
+        match daemon.try_wait() {
+            Ok(None) => std::thread::park_timeout(Duration::from_millis(20)),
+            Ok(Some(_)) | Err(_) => return,
+        }
+    }
+    // Nothing more can be done about a daemon that survives this.
+    drop(daemon.kill());
+    drop(daemon.wait());
+}
+
+fn find_program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let usual = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(PathBuf::from);
+    std::env::split_paths(&path)
+        .chain(usual)
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
+}
+
+fn last_lines(log: &Path) -> String {
+    let text = fs_err::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().rev().take(5).collect();
+    lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+}

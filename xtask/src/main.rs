@@ -1,0 +1,47 @@
+//! Everything a script would do: `cargo xtask run | test | soak | tidy | bench`.
+
+mod bench;
+mod console;
+mod parts;
+mod process;
+mod run;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  run [-- ARGS]   build console and binary, start `quaywatch demo` (or `quaywatch ARGS`)
+  test [FILTER]   set up what tests need, then check and test everything (or the tests that match)
+  soak            the scenario tests with their full counts: kills, rotations, time
+  tidy            the rules of the tree: layers, lock files, names
+  bench [ARGS]    build for measuring, run `quaywatch bench ARGS` and the benchmarks beside the code
+  console         build the web console only
+";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let command = arguments.next().unwrap_or_default();
+    let rest: Vec<String> = arguments.collect();
+    let result = match command.as_str() {
+        "run" => run::run(&rest),
+        "test" => test::test(&rest),
+        "soak" => test::soak(&rest),
+        "tidy" => tidy::tidy(),
+        "bench" => bench::bench(&rest),
+        "console" => console::build(),
+        _ => {
+            process::say(HELP);
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            process::say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

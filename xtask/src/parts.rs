@@ -1,0 +1,86 @@
+//! The real parts that tests talk to, and how each is installed.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use crate::process::{is_installed, program, root, say, step};
+
+/// A program that tests start, and the Debian package that carries it.
+struct Part {
+    program: &'static str,
+    package: &'static str,
+}
+
+const PARTS: &[Part] = &[
+    Part {
+        program: "dockerd",
+        package: "docker.io",
+    },
+    Part {
+        program: "busybox",
+        package: "busybox-static",
+    },
+    Part {
+        program: "prometheus",
+        package: "prometheus",
+    },
+    Part {
+        program: "promtool",
+        package: "prometheus",
+    },
+    Part {
+        program: "chromium",
+        package: "chromium",
+    },
+];
+
+/// Installs what is missing, as root on Debian; elsewhere names it, and fails in CI.
+pub(crate) fn install() -> Result<()> {
+    let mut packages: Vec<&str> = PARTS
+        .iter()
+        .filter(|part| !is_present(part))
+        .map(|part| part.package)
+        .collect();
+    packages.dedup();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let can_install =
+        is_installed("apt-get") && Path::new("/etc/debian_version").exists() && is_root();
+    if !can_install {
+        let missing = packages.join(" ");
+        if std::env::var_os("CI").is_some() {
+            bail!("tests need the Debian packages {missing}, and this is no Debian run as root");
+        }
+        say(&format!(
+            "!! tests that need these Debian packages will say so and be skipped: {missing}"
+        ));
+        return Ok(());
+    }
+    let root = root();
+    step(
+        "package lists",
+        &mut program("apt-get", &["update", "-qq"], &root),
+    )?;
+    let mut arguments = vec!["install", "-y", "-qq", "--no-install-recommends"];
+    arguments.extend(packages);
+    step(
+        "packages for tests",
+        program("apt-get", &arguments, &root).env("DEBIAN_FRONTEND", "noninteractive"),
+    )
+}
+
+fn is_present(part: &Part) -> bool {
+    is_installed(part.program)
+        || ["/usr/sbin", "/sbin", "/bin"]
+            .iter()
+            .any(|folder| Path::new(folder).join(part.program).is_file())
+}
+
+fn is_root() -> bool {
+    std::process::Command::new("id")
+        .arg("-u")
+        .output()
+        .is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
