@@ -93,7 +93,7 @@ const SHOTS = [
     path: "/events?live=1",
     filled: true,
     act: async (page) => {
-      await page.waitForSelector(".live-open");
+      await page.waitForSelector(".live-open", { state: "attached" });
       await page.click(".live-status .btn");
       await page.waitForTimeout(3_000);
     },
@@ -186,7 +186,11 @@ async function signIn(page, password, done) {
   await page.fill("#password", password);
   await page.click("button[type=submit]");
   if (done) await page.waitForSelector(".field-error");
-  else await page.waitForSelector(".topbar", { timeout: 15_000 });
+  else {
+    await page.waitForSelector(".topbar, .field-error", { timeout: 15_000 });
+    const refused = page.locator(".field-error");
+    if ((await refused.count()) > 0) throw new Error(`cannot sign in as ${options.username}: ${await refused.innerText()}`);
+  }
 }
 
 const findings = [];

@@ -282,6 +282,18 @@ await step("theme and language change at once", async () => {
   await until(async () => (await page.locator("h1").innerText()) === "Settings", "not English again");
 });
 
+await step("an ended session leads to sign-in and back to the same page", async () => {
+  await open("/events?q=priority%3E%3DWarning");
+  await context.clearCookies();
+  await page.click('button[aria-label="Refresh"]');
+  await page.waitForSelector("#password");
+  await page.fill("#username", options.username);
+  await page.fill("#password", options.password);
+  await page.click("button[type=submit]");
+  await page.waitForSelector(".events");
+  expect(search().get("q") === "priority>=Warning", `came back to ${page.url()}`);
+});
+
 await step("sign out", async () => {
   await page.click(".user-btn");
   await page.click(".menu-item:has-text('Sign out')");

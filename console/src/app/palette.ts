@@ -101,7 +101,7 @@ export const PRIORITY_COLORS: Record<ThemeName, Record<Priority, string>> = {
     Warning: "#b58300",
     Notice: "#2879b5",
     Informational: "#6a8aa3",
-    Debug: "#8b979f",
+    Debug: "#87939b",
   },
   dark: {
     Emergency: "#ef72bd",

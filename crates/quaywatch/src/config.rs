@@ -4,6 +4,8 @@
 //! (`store.retention.max_age` → `QUAYWATCH_STORE_RETENTION_MAX_AGE`); its value is YAML. Names that
 //! the replaced tools use are honoured where they mean the same. `docs/configuration.md` lists all.
 
+// Named, because the fuzz target includes this file from elsewhere.
+#[path = "config/load.rs"]
 mod load;
 
 use std::{
@@ -11,6 +13,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+#[allow(unused_imports, reason = "the fuzz target reads single files")]
+pub(crate) use load::from_yaml;
 pub(crate) use load::{Loaded, load, to_yaml};
 use qw_sources::{docker, file, stdin};
 use serde::{Deserialize, Serialize};

@@ -187,6 +187,7 @@ impl Server {
         );
         let test = SourceId::new("test");
         let test_events = pipeline.intake(&test, "test", "test events sent from the console");
+        test_events.status().set_state(SourceState::Running, now());
         let state = State::new(Parts {
             records: Arc::clone(&store) as Arc<dyn RecordStore>,
             documents: Arc::clone(&store) as Arc<dyn StateStore>,

@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn spans_and_sizes_round_trip() {
-        for text in ["30d", "12h", "5min", "10s", "500ms"] {
+        for text in ["30d", "12h", "5m", "10s", "500ms"] {
             assert_eq!(text.parse::<Span>().unwrap().to_string(), text);
         }
         for text in ["20GiB", "500MiB", "64KiB", "1MB", "7B"] {

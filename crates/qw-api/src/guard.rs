@@ -27,6 +27,8 @@ const FORWARDED_HOST: header::HeaderName = header::HeaderName::from_static("x-fo
 /// What a route asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
+    /// Nothing.
+    Nothing,
     /// A signed-in user; tokens will not do.
     Session,
     /// A user or token with this scope.

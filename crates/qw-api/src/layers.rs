@@ -140,10 +140,7 @@ fn name_host(request: &mut Request) {
     if request.headers().contains_key(header::HOST) {
         return;
     }
-    let authority = request
-        .uri()
-        .authority()
-        .map(|authority| authority.as_str());
+    let authority = request.uri().authority().map(http::uri::Authority::as_str);
     if let Some(Ok(host)) = authority.map(HeaderValue::from_str) {
         request.headers_mut().insert(header::HOST, host);
     }

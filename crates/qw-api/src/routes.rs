@@ -23,6 +23,8 @@ mod streams;
 mod test_event;
 mod views;
 
+use std::time::Duration;
+
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Request},
@@ -42,7 +44,7 @@ use utoipa::{
         },
     },
 };
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use crate::{
     assets::Assets,
@@ -96,58 +98,67 @@ pub(crate) fn pass_to(router: &Router) -> MethodRouter {
     any(move |request: Request| router.clone().oneshot(request))
 }
 
+/// Routes of one area, each with its description.
+type Routes = Vec<UtoipaMethodRouter<State>>;
+
 /// The routes of the API. Without a state they only describe themselves.
 fn api(state: Option<&State>) -> OpenApiRouter<State> {
-    let quick = |router: OpenApiRouter<State>| match state {
-        Some(state) => {
-            let limit = state.parts.settings.request_timeout;
-            router.route_layer(from_fn_with_state(limit, time_limit))
+    let limit = state.map(|state| state.parts.settings.request_timeout);
+    let read = [
+        events::routes(),
+        histogram::routes(),
+        query::routes(),
+        containers::routes(),
+        overview::routes(),
+        sources::routes(),
+        prom::routes(),
+        views::routes(),
+    ];
+    let groups = [
+        (
+            Need::Nothing,
+            limit,
+            [access::open_routes(), probes::routes()].concat(),
+        ),
+        (Need::Session, limit, access::session_routes()),
+        (Need::Scope(Scope::Read), limit, read.concat()),
+        // What has no end has no limit either.
+        (
+            Need::Scope(Scope::Read),
+            None,
+            [export::routes(), streams::routes()].concat(),
+        ),
+        (Need::Scope(Scope::Ingest), limit, test_event::routes()),
+        (Need::Scope(Scope::Admin), limit, access::admin_routes()),
+    ];
+    let mut router = OpenApiRouter::with_openapi(Description::openapi());
+    for (need, limit, routes) in groups {
+        for route in routes {
+            router = router.routes(guarded(route, need, limit, state));
         }
-        None => router,
-    };
-    let open = access::open_routes().merge(probes::routes());
-    let signed_in = access::session_routes();
-    let read = events::routes()
-        .merge(histogram::routes())
-        .merge(query::routes())
-        .merge(containers::routes())
-        .merge(overview::routes())
-        .merge(sources::routes())
-        .merge(prom::routes())
-        .merge(views::routes());
-    let endless = export::routes().merge(streams::routes());
-    OpenApiRouter::with_openapi(Description::openapi())
-        .merge(quick(open))
-        .merge(quick(guarded(signed_in, Need::Session, state)))
-        .merge(quick(guarded(read, Need::Scope(Scope::Read), state)))
-        .merge(guarded(endless, Need::Scope(Scope::Read), state))
-        .merge(quick(guarded(
-            test_event::routes(),
-            Need::Scope(Scope::Ingest),
-            state,
-        )))
-        .merge(quick(guarded(
-            access::admin_routes(),
-            Need::Scope(Scope::Admin),
-            state,
-        )))
+    }
+    router
 }
 
-/// Puts the guard before the routes of `router`, and says so in their description.
+/// Puts guard and time limit before `route`, and says in its description what it needs.
 fn guarded(
-    mut router: OpenApiRouter<State>,
+    (schemas, mut paths, mut route): UtoipaMethodRouter<State>,
     need: Need,
+    limit: Option<Duration>,
     state: Option<&State>,
-) -> OpenApiRouter<State> {
-    for item in router.get_openapi_mut().paths.paths.values_mut() {
-        for operation in operations(item) {
+) -> UtoipaMethodRouter<State> {
+    if need != Need::Nothing {
+        for operation in paths.paths.values_mut().flat_map(operations) {
             describe_need(operation, need);
         }
+        if let Some(state) = state {
+            route = route.route_layer(from_fn_with_state((state.clone(), need), guard));
+        }
     }
-    match state {
-        Some(state) => router.route_layer(from_fn_with_state((state.clone(), need), guard)),
-        None => router,
+    if let Some(limit) = limit {
+        route = route.route_layer(from_fn_with_state(limit, time_limit));
     }
+    (schemas, paths, route)
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {

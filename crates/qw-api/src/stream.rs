@@ -7,13 +7,12 @@
 
 use std::{
     collections::VecDeque,
-    fmt::Write,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
 use bytes::Bytes;
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt, stream};
 use qw_event::{EventId, StoredEvent, Timestamp};
 use qw_store::query::Filter;
 use tokio::{
@@ -41,6 +40,9 @@ const MESSAGE_EVENTS: usize = 1_000;
 /// Most bytes of events in a message, the first event aside.
 const MESSAGE_BYTES: usize = 2 << 20;
 
+/// Bytes that are put together for the connection at a time.
+const CHUNK_BYTES: usize = 32 << 10;
+
 /// Events read from the store at a time.
 const PAGE: usize = 500;
 
@@ -62,7 +64,7 @@ pub(crate) struct Subscription {
     /// When events that have been noticed are sent.
     due: Option<Instant>,
     heartbeat: Interval,
-    outbox: VecDeque<Bytes>,
+    outbox: VecDeque<Piece>,
     stop: CancellationToken,
     finished: bool,
     _seat: Seat,
@@ -111,7 +113,7 @@ impl Subscription {
         // At once, so that proxies and browsers see that the stream is open.
         subscription
             .outbox
-            .push_back(Bytes::from_static(b": quaywatch\nretry: 1000\n\n"));
+            .push_back(Piece::text(": quaywatch\nretry: 1000\n\n"));
         subscription.put_heartbeat();
         if position < now {
             subscription.due = Some(Instant::now());
@@ -125,12 +127,20 @@ impl Subscription {
             let message = subscription.next().await?;
             Some((Ok(message), subscription))
         })
+        .fuse()
     }
 
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            if let Some(message) = self.outbox.pop_front() {
-                return Some(message);
+            if self.identity.ended.is_cancelled() {
+                return None;
+            }
+            if let Some(piece) = self.outbox.front_mut() {
+                let chunk = piece.take();
+                if piece.is_taken() {
+                    self.outbox.pop_front();
+                }
+                return Some(chunk);
             }
             if self.finished {
                 return None;
@@ -150,8 +160,7 @@ impl Subscription {
                 }
                 Turn::Stop => {
                     self.finished = true;
-                    self.outbox
-                        .push_back(Bytes::from_static(b"retry: 2000\n\n"));
+                    self.outbox.push_back(Piece::text("retry: 2000\n\n"));
                 }
                 Turn::End => return None,
             }
@@ -248,7 +257,7 @@ impl Subscription {
         let mut message = Message::default();
         for (batch, place, stored) in wanted {
             if let Some(line) = batch.line(place) {
-                message.add(&line, stored);
+                message.add(line, stored);
             }
         }
         self.put_events(message, self.position);
@@ -265,7 +274,7 @@ impl Subscription {
                 if self.filter.matches(&stored.event)
                     && let Some(line) = batch.line(place)
                 {
-                    message.add(&line, stored);
+                    message.add(line, stored);
                 }
                 self.position = stored.id.0;
             }
@@ -300,7 +309,7 @@ impl Subscription {
             }
             self.position = self.position.max(stored.id.0);
             if self.filter.matches(&stored.event) {
-                message.add(&json_line(&stored), &stored);
+                message.add(json_line(&stored), &stored);
             }
         }
         if is_last {
@@ -319,7 +328,7 @@ impl Subscription {
     }
 
     fn put_events(&mut self, message: Message, cursor: u64) {
-        if message.count == 0 {
+        if message.lines.is_empty() {
             return;
         }
         self.state
@@ -327,16 +336,13 @@ impl Subscription {
             .hub
             .counts()
             .sent
-            .fetch_add(message.count as u64, Relaxed);
+            .fetch_add(message.lines.len() as u64, Relaxed);
         let container = message.container.as_deref().unwrap_or("");
-        let payload = format!("{{\"events\":[{}]}}", message.lines);
-        self.outbox.push_back(envelope(
-            cursor,
-            "event",
-            self.state.now(),
-            container,
-            &payload,
-        ));
+        let head = head(cursor, "event", self.state.now(), container);
+        self.outbox.push_back(Piece::text(head + "{\"events\":["));
+        self.outbox
+            .push_back(Piece::Lines(message.lines.into_iter(), Separator::None));
+        self.outbox.push_back(Piece::text("]}}\n\n"));
     }
 
     fn put_gap(&mut self, from: u64, to: u64, missed: u64) {
@@ -347,39 +353,85 @@ impl Subscription {
             .missed
             .fetch_add(missed, Relaxed);
         let payload = format!("{{\"missed\":{missed},\"from\":\"{from}\",\"to\":\"{to}\"}}");
-        let message = envelope(to, "gap", self.state.now(), &self.container, &payload);
-        self.outbox.push_back(message);
+        let head = head(to, "gap", self.state.now(), &self.container);
+        self.outbox
+            .push_back(Piece::text(head + &payload + "}\n\n"));
     }
 
     fn put_heartbeat(&mut self) {
         let payload = format!("{{\"last_event_id\":\"{}\"}}", self.position);
-        let message = envelope(
+        let head = head(
             self.position,
             "heartbeat",
             self.state.now(),
             &self.container,
-            &payload,
         );
-        self.outbox.push_back(message);
+        self.outbox
+            .push_back(Piece::text(head + &payload + "}\n\n"));
+    }
+}
+
+/// A part of a message that waits for its client.
+///
+/// The lines of events are shared with the ring and with other clients, and are put together only
+/// when the connection takes them: what waits for a client that does not read is held once.
+enum Piece {
+    Text(Bytes),
+    Lines(std::vec::IntoIter<Arc<str>>, Separator),
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Separator {
+    None,
+    Comma,
+}
+
+impl Piece {
+    fn text(text: impl Into<Bytes>) -> Self {
+        Self::Text(text.into())
+    }
+
+    /// The next bytes of it, about [`CHUNK_BYTES`].
+    fn take(&mut self) -> Bytes {
+        match self {
+            Self::Text(text) => std::mem::take(text),
+            Self::Lines(lines, separator) => {
+                let mut chunk = String::new();
+                while chunk.len() < CHUNK_BYTES
+                    && let Some(line) = lines.next()
+                {
+                    if *separator == Separator::Comma {
+                        chunk.push(',');
+                    }
+                    *separator = Separator::Comma;
+                    chunk.push_str(&line);
+                }
+                chunk.into()
+            }
+        }
+    }
+
+    fn is_taken(&self) -> bool {
+        match self {
+            Self::Text(text) => text.is_empty(),
+            Self::Lines(lines, _) => lines.len() == 0,
+        }
     }
 }
 
 /// Events on their way into one message.
 #[derive(Default)]
 struct Message {
-    lines: String,
-    count: usize,
+    lines: Vec<Arc<str>>,
+    bytes: usize,
     /// The container all have in common; `Some("")` when they have not.
     container: Option<Arc<str>>,
 }
 
 impl Message {
-    fn add(&mut self, line: &str, stored: &StoredEvent) {
-        if self.count > 0 {
-            self.lines.push(',');
-        }
-        self.lines.push_str(line);
-        self.count += 1;
+    fn add(&mut self, line: Arc<str>, stored: &StoredEvent) {
+        self.bytes += line.len();
+        self.lines.push(line);
         let id = &stored.event.container.id;
         match &self.container {
             None => self.container = Some(Arc::clone(id)),
@@ -389,21 +441,17 @@ impl Message {
     }
 
     fn is_full(&self) -> bool {
-        self.count >= MESSAGE_EVENTS || self.lines.len() >= MESSAGE_BYTES
+        self.lines.len() >= MESSAGE_EVENTS || self.bytes >= MESSAGE_BYTES
     }
 }
 
-/// One message of the stream.
+/// The beginning of a message, up to its payload; `}` and an empty line follow that.
 ///
-/// The types are `event`, `heartbeat` and `gap`; within one message round, alerts will come before
-/// the events that caused them.
-fn envelope(cursor: u64, kind: &str, now: Timestamp, container: &str, payload: &str) -> Bytes {
+/// The types are `event`, `heartbeat` and `gap`; of one round, alerts will come before the events
+/// that caused them.
+fn head(cursor: u64, kind: &str, now: Timestamp, container: &str) -> String {
     let container = serde_json::to_string(container).unwrap_or_else(|_| "\"\"".to_owned());
-    let mut text = String::with_capacity(payload.len() + 160);
-    let written = write!(
-        text,
-        "id: {cursor}\ndata: {{\"type\":\"{kind}\",\"ts\":\"{now}\",\"container\":{container},\"payload\":{payload}}}\n\n"
-    );
-    debug_assert!(written.is_ok(), "writing to a String does not fail");
-    text.into()
+    format!(
+        "id: {cursor}\ndata: {{\"type\":\"{kind}\",\"ts\":\"{now}\",\"container\":{container},\"payload\":"
+    )
 }

@@ -150,6 +150,12 @@ impl Source for DockerSource {
         intake: Intake,
         stop: CancellationToken,
     ) -> Result<(), SourceError> {
+        if self.config.container.is_empty() {
+            return Err(SourceError {
+                doing: "the Docker source selects no container; set `container`".to_owned(),
+                cause: None,
+            });
+        }
         let positions = tokio::select! {
             positions = stored_positions(&intake, self.config.from) => positions?,
             () = stop.cancelled() => return Ok(()),

@@ -9,18 +9,21 @@
 mod category;
 mod fields;
 mod intern;
+mod raw;
 mod scan;
+mod time;
 
 use std::{borrow::Cow, sync::Arc};
 
 use qw_event::{Category, Event, InvalidReason, Priority, Timestamp};
-use serde_json::value::RawValue;
 
 use self::{
     category::Hints,
     fields::{Containers, Fields, text},
     intern::Interner,
+    raw::raw_value,
     scan::{Fault, MOST_DEPTH, Scanner, Text, Value, tidy},
+    time::time,
 };
 
 /// Bounds of a line.
@@ -197,17 +200,39 @@ struct Entries<'a> {
 }
 
 impl<'a> Entries<'a> {
+    /// Takes note of the next value, if it is an object.
+    fn read(
+        &mut self,
+        scanner: &mut Scanner<'a>,
+        limits: Limits,
+    ) -> Result<Result<(), InvalidReason>, Fault> {
+        if scanner.peek() != Some(b'{') {
+            scanner.value()?;
+            return Ok(Err(InvalidReason::NotAnEvent));
+        }
+        let start = scanner.at();
+        scanner.untidy = false;
+        scanner.object(|scanner, key| self.note(scanner, key))?;
+        let is_too_long = scanner.at() - start > limits.line_bytes;
+        Ok(if is_too_long {
+            Err(InvalidReason::TooLong)
+        } else {
+            Ok(())
+        })
+    }
+
     fn note(&mut self, scanner: &mut Scanner<'a>, key: Text<'a>) -> Result<(), Fault> {
         let next = scanner.peek();
         let start = scanner.at();
         let name = key.decode();
         if name == "output_fields" && next == Some(b'{') {
-            let mut fields = Fields::default();
+            if self.output_fields.is_some() {
+                self.fields = Fields::default();
+            }
             scanner.object(|scanner, key| {
-                fields.note(key, scanner.value()?);
+                self.fields.note(key, scanner.value()?);
                 Ok(())
             })?;
-            self.fields = fields;
             self.output_fields = Some(Value::Object(scanner.since(start)));
             return Ok(());
         }
@@ -277,24 +302,6 @@ impl<'a> Entries<'a> {
     }
 }
 
-fn entries<'a>(
-    scanner: &mut Scanner<'a>,
-    limits: Limits,
-) -> Result<Result<(Entries<'a>, bool), InvalidReason>, Fault> {
-    if scanner.peek() != Some(b'{') {
-        scanner.value()?;
-        return Ok(Err(InvalidReason::NotAnEvent));
-    }
-    let start = scanner.at();
-    scanner.untidy = false;
-    let mut entries = Entries::default();
-    scanner.object(|scanner, key| entries.note(scanner, key))?;
-    if scanner.at() - start > limits.line_bytes {
-        return Ok(Err(InvalidReason::TooLong));
-    }
-    Ok(Ok((entries, scanner.untidy)))
-}
-
 impl Memory {
     /// The next value as an event. A fault leaves the scanner somewhere within the value.
     fn one(
@@ -303,15 +310,16 @@ impl Memory {
         limits: Limits,
         received: Timestamp,
     ) -> Result<Result<Event, InvalidReason>, Fault> {
-        let event = entries(scanner, limits)?;
-        Ok(event.and_then(|(mut entries, is_untidy)| {
-            if entries.rule.is_empty()
-                && let Some(enclosed) = entries.enclosed
-            {
-                return self.enclosed(enclosed, limits, entries.time.unwrap_or(received));
-            }
-            self.event(&mut entries, is_untidy, limits, received)
-        }))
+        let mut entries = Entries::default();
+        if let Err(reason) = entries.read(scanner, limits)? {
+            return Ok(Err(reason));
+        }
+        if entries.rule.is_empty()
+            && let Some(enclosed) = entries.enclosed
+        {
+            return Ok(self.enclosed(enclosed, limits, entries.time.unwrap_or(received)));
+        }
+        Ok(self.event(&mut entries, scanner.untidy, limits, received))
     }
 
     fn enclosed(
@@ -325,8 +333,9 @@ impl Memory {
             value => text(value),
         };
         let mut scanner = Scanner::new(&json, limits.depth);
-        let (mut entries, is_untidy) = entries(&mut scanner, limits).map_err(reason)??;
-        self.event(&mut entries, is_untidy, limits, received)
+        let mut entries = Entries::default();
+        entries.read(&mut scanner, limits).map_err(reason)??;
+        self.event(&mut entries, scanner.untidy, limits, received)
     }
 
     fn event(
@@ -341,9 +350,7 @@ impl Memory {
         if entries.rule.is_empty() || !says_something {
             return Err(InvalidReason::NotAnEvent);
         }
-        let output_fields = entries.object(is_untidy, limits.depth);
-        let output_fields = RawValue::from_string(output_fields.into_owned())
-            .map_err(|_| InvalidReason::NotJson)?;
+        let output_fields = raw_value(entries.object(is_untidy, limits.depth).into_owned());
         let fields = &entries.fields;
         let tags = self.tags(entries.tags);
         let source = match &*entries.source {
@@ -451,24 +458,6 @@ fn priority(word: &str) -> Option<Priority> {
         Err(_) if is("emerg") => Some(Priority::Emergency),
         Err(_) => word.parse().ok().and_then(Priority::from_number),
     }
-}
-
-/// A time as RFC 3339, or as a number since the epoch whose size tells its unit.
-fn time(value: Value<'_>) -> Option<Timestamp> {
-    let text = text(value);
-    let Ok(number) = text.parse::<i64>() else {
-        return text.parse().ok();
-    };
-    let nanoseconds_each = match number {
-        i64::MIN..=0 => return None,
-        1..100_000_000_000 => 1_000_000_000,
-        100_000_000_000..100_000_000_000_000 => 1_000_000,
-        100_000_000_000_000..100_000_000_000_000_000 => 1_000,
-        _ => 1,
-    };
-    Some(Timestamp::from_nanos(
-        number.saturating_mul(nanoseconds_each),
-    ))
 }
 
 /// The time an event says, and where its `time` is in the text.

@@ -175,7 +175,7 @@ impl Source for FileSource {
             let place = tail.place();
             if place != sent_place {
                 let position = place.as_ref().map(|place| Position(place.to_text()));
-                if assembly.send(position, now()).await.is_err() {
+                if assembly.send(position, now(), &stop).await.is_err() {
                     break;
                 }
                 sent_place = place;
@@ -187,7 +187,7 @@ impl Source for FileSource {
         if !assembly.is_empty() {
             let position = tail.place().map(|place| Position(place.to_text()));
             // When the pipeline has stopped, the lines are read again after the next start.
-            drop(assembly.send(position, now()).await);
+            drop(assembly.send(position, now(), &stop).await);
         }
         Ok(())
     }

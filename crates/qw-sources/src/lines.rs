@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use qw_event::{DropReason, Event, InvalidReason, Outcome, Position, Timestamp};
-use qw_pipeline::{Intake, NotAccepted, Receipt};
+use qw_pipeline::{CancellationToken, Intake, NotAccepted, NotStored, Receipt};
 use tokio::time::Instant;
 
 use crate::falco::{Limits, Parser};
@@ -197,18 +197,23 @@ impl Assembly {
         self.since.map(|since| since + self.fill.wait)
     }
 
-    /// Sends what was collected, and `position`; waits while the pipeline is full. When the
-    /// pipeline has stopped the events are counted as dropped.
+    /// Sends what was collected, and `position`; waits while the pipeline is full, but not for long
+    /// once `stop` has fired. What was not sent is counted as dropped.
     pub(crate) async fn send(
         &mut self,
         position: Option<Position>,
         now: Timestamp,
+        stop: &CancellationToken,
     ) -> Result<Receipt, NotAccepted> {
         let events = std::mem::take(&mut self.events);
         let records = events.len() as u64;
         self.bytes = 0;
         self.since = None;
-        let sent = self.intake.send(events, position, now).await;
+        let sent = tokio::select! {
+            biased;
+            sent = self.intake.send(events, position, now) => sent,
+            () = stopped_for(stop, GRACE) => Err(NotAccepted::Stopped),
+        };
         if sent.is_err() {
             self.intake
                 .status()
@@ -218,11 +223,30 @@ impl Assembly {
     }
 }
 
+/// Waits until the batch of `receipt` is stored, but not for long once `stop` has fired; the
+/// pipeline then says what becomes of it.
+pub(crate) async fn settled(receipt: Receipt, stop: &CancellationToken) -> Result<(), NotStored> {
+    tokio::select! {
+        biased;
+        result = receipt => result,
+        () = stopped_for(stop, GRACE) => Err(NotStored::Stopped),
+    }
+}
+
+/// How long a source that was stopped waits for the pipeline.
+const GRACE: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 2000 });
+
+async fn stopped_for(stop: &CancellationToken, grace: Duration) {
+    stop.cancelled().await;
+    tokio::time::sleep(grace).await;
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::harness::{Harness, line};
 
     fn lines(chunks: &[&[u8]], most_bytes: usize) -> (Vec<String>, u64) {
         let mut splitter = Splitter::new(most_bytes);
@@ -270,6 +294,37 @@ mod tests {
             };
             assert_eq!(sample.len(), SAMPLE_BYTES);
         });
+    }
+
+    #[tokio::test]
+    async fn a_stopped_source_does_not_wait_for_a_pipeline_that_is_full() {
+        let options = qw_pipeline::Options {
+            batches: 1,
+            ..qw_pipeline::Options::default()
+        };
+        let harness = Harness::over(std::sync::Arc::default(), options);
+        harness.store.fail(true);
+        let mut assembly = Assembly::new(
+            harness.intake("test-full"),
+            Limits::default(),
+            Fill::default(),
+        );
+        let stop = CancellationToken::new();
+        stop.cancel();
+        let mut sent = 0;
+        let refused = loop {
+            assembly.line(&Line::Whole(line("a").as_bytes()), Timestamp::EPOCH);
+            match assembly.send(None, Timestamp::EPOCH, &stop).await {
+                Ok(_) => sent += 1,
+                Err(refused) => break refused,
+            }
+            assert!(sent < 10, "the pipeline takes no more than it can hold");
+        };
+        assert_eq!(refused, NotAccepted::Stopped);
+        assert_eq!(
+            harness.outcome("test-full", Outcome::Dropped(DropReason::Stopped)),
+            1
+        );
     }
 
     proptest! {

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::now,
     falco::{Limits, said_time},
-    lines::{Assembly, Fill, Line, Splitter},
+    lines::{Assembly, Fill, Line, Splitter, settled},
 };
 
 /// Kind of this source in statuses and metrics.
@@ -304,7 +304,7 @@ impl Source for ReplaySource {
                 let wait = line.due.since(now());
                 let sends = assembly.is_full() || (!wait.is_zero() && !assembly.is_empty());
                 if sends {
-                    let Ok(receipt) = assembly.send(None, now()).await else {
+                    let Ok(receipt) = assembly.send(None, now(), &stop).await else {
                         break 'play;
                     };
                     last = Some(receipt);
@@ -313,12 +313,10 @@ impl Source for ReplaySource {
                 if waited.is_none() {
                     break 'play;
                 }
-                let whole = line.text.len() as u64;
-                let line = match line.length {
-                    length if length > Limits::default().line_bytes as u64 => {
-                        Line::TooLong(&line.text, length)
-                    }
-                    _ => Line::Whole(line.text.get(..whole as usize).unwrap_or_default()),
+                let line = if line.length > Limits::default().line_bytes as u64 {
+                    Line::TooLong(&line.text, line.length)
+                } else {
+                    Line::Whole(&line.text)
                 };
                 assembly.line(&line, now());
             }
@@ -327,12 +325,12 @@ impl Source for ReplaySource {
             }
         }
         if !assembly.is_empty()
-            && let Ok(receipt) = assembly.send(None, now()).await
+            && let Ok(receipt) = assembly.send(None, now(), &stop).await
         {
             last = Some(receipt);
         }
         if let Some(receipt) = last
-            && let Err(error) = receipt.await
+            && let Err(error) = settled(receipt, &stop).await
         {
             return Err(SourceError::new(
                 "the recording was not stored to its end",

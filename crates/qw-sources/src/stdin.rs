@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::now,
     falco::Limits,
-    lines::{Assembly, Fill, Splitter},
+    lines::{Assembly, Fill, Splitter, settled},
 };
 
 /// Kind of this source in statuses and metrics.
@@ -114,7 +114,7 @@ impl Source for StdinSource {
                 biased;
                 () = stop.cancelled() => goes_on = false,
                 () = is_due => {
-                    let Ok(receipt) = assembly.send(None, now()).await else { break };
+                    let Ok(receipt) = assembly.send(None, now(), &stop).await else { break };
                     last = Some(receipt);
                 }
                 chunk = chunks.recv() => match chunk {
@@ -130,7 +130,7 @@ impl Source for StdinSource {
                 },
             }
             if assembly.is_full() || (!goes_on && !assembly.is_empty()) {
-                let Ok(receipt) = assembly.send(None, now()).await else {
+                let Ok(receipt) = assembly.send(None, now(), &stop).await else {
                     break;
                 };
                 last = Some(receipt);
@@ -138,7 +138,7 @@ impl Source for StdinSource {
         }
         // Batches are stored in order, so the last one speaks for all.
         if let Some(receipt) = last
-            && let Err(NotStored::Refused(why)) = receipt.await
+            && let Err(NotStored::Refused(why)) = settled(receipt, &stop).await
         {
             assembly.intake().status().error(why, now());
         }

@@ -241,6 +241,16 @@ async fn every_line_once_while_source_container_and_engine_restart() {
             outputs.len() >= before + 500
         })
         .await;
+    // The engine, killed.
+    engine.kill();
+    engine.launch().await.unwrap();
+    engine.start_container(&id).await.unwrap();
+    let before = world.outputs().len();
+    world
+        .wait_for("lines after the engine was killed", |outputs| {
+            outputs.len() >= before + 500
+        })
+        .await;
     // The engine, while the source is away.
     run.stop().await;
     engine.restart().await.unwrap();

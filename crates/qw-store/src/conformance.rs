@@ -70,7 +70,11 @@ pub fn run(open: &dyn Fn() -> Box<dyn RecordStore>) {
 
 fn batch(source: &str, epoch: u64, sequence: u64, events: Vec<qw_event::Event>) -> Batch {
     Batch {
-        id: BatchId { source: SourceId::new(source), epoch, sequence },
+        id: BatchId {
+            source: SourceId::new(source),
+            epoch,
+            sequence,
+        },
         position: Some(Position(format!("{epoch}/{sequence}"))),
         received: START,
         events,
@@ -101,7 +105,10 @@ fn all_pages(store: &dyn RecordStore, query: &EventQuery) -> Vec<qw_event::Store
     let mut events = Vec::new();
     loop {
         let page = store.events(&query).expect("a page");
-        assert!(page.events.len() <= query.limit, "a page is longer than asked for");
+        assert!(
+            page.events.len() <= query.limit,
+            "a page is longer than asked for"
+        );
         events.extend(page.events);
         let Some(next) = page.next else { return events };
         assert_ne!(Some(next), query.after, "a page leads to itself");
@@ -112,25 +119,53 @@ fn all_pages(store: &dyn RecordStore, query: &EventQuery) -> Vec<qw_event::Store
 
 fn an_empty_store_answers(store: &dyn RecordStore) {
     assert_eq!(store.last_id(), EventId(0));
-    assert_eq!(store.cursor(&SourceId::new("nobody")).expect("a cursor"), None);
-    let page = store.events(&everything(Order::NewestFirst, 10)).expect("a page");
+    assert_eq!(
+        store.cursor(&SourceId::new("nobody")).expect("a cursor"),
+        None
+    );
+    let page = store
+        .events(&everything(Order::NewestFirst, 10))
+        .expect("a page");
     assert!(page.events.is_empty() && page.next.is_none() && page.complete);
     assert_eq!(store.event(EventId(1)).expect("no event"), None);
-    assert!(store.events_after(EventId(0), 10).expect("no events").is_empty());
-    assert!(store.container_activity(TimeRange::ALL).expect("no activity").is_empty());
-    assert!(store.rule_activity(TimeRange::ALL).expect("no activity").is_empty());
+    assert!(
+        store
+            .events_after(EventId(0), 10)
+            .expect("no events")
+            .is_empty()
+    );
+    assert!(
+        store
+            .container_activity(TimeRange::ALL)
+            .expect("no activity")
+            .is_empty()
+    );
+    assert!(
+        store
+            .rule_activity(TimeRange::ALL)
+            .expect("no activity")
+            .is_empty()
+    );
     assert!(store.maintain(START, &Retention::default()).is_ok());
     assert_eq!(store.statistics().events, 0);
     assert!(append(store, Vec::new()).is_empty());
     for limit in [0, 10_001] {
-        assert!(store.events(&everything(Order::NewestFirst, limit)).is_err(), "limit {limit}");
+        assert!(
+            store
+                .events(&everything(Order::NewestFirst, limit))
+                .is_err(),
+            "limit {limit}"
+        );
     }
 }
 
 fn repeated_batches_are_stored_once(store: &dyn RecordStore) {
     let mut sampler = Sampler::new(7);
     let mut events = |count| sampler.events(START, Duration::from_secs(1), count);
-    let first = append(store, vec![batch("a", 1, 1, events(3)), batch("b", 1, 1, events(2))]);
+    let first = append(
+        store,
+        vec![batch("a", 1, 1, events(3)), batch("b", 1, 1, events(2))],
+    );
     let numbers: Vec<u64> = first
         .iter()
         .flat_map(|appended| match appended {
@@ -149,44 +184,75 @@ fn repeated_batches_are_stored_once(store: &dyn RecordStore) {
             batch("a", 1, 1, events(1)),
         ],
     );
-    let stored: Vec<bool> =
-        again.iter().map(|appended| matches!(appended, Appended::Stored(_))).collect();
+    let stored: Vec<bool> = again
+        .iter()
+        .map(|appended| matches!(appended, Appended::Stored(_)))
+        .collect();
     assert_eq!(stored, [false, true, false, true, false]);
     assert_eq!(store.last_id(), EventId(7));
-    assert_eq!(all_pages(store, &everything(Order::OldestFirst, 3)).len(), 7);
+    assert_eq!(
+        all_pages(store, &everything(Order::OldestFirst, 3)).len(),
+        7
+    );
 }
 
 fn positions_are_kept(store: &dyn RecordStore) {
     let source = SourceId::new("a");
     let cursor = |epoch, sequence, position: Option<&str>| {
         let position = position.map(|position| Position(position.to_owned()));
-        Some(SourceCursor { epoch, sequence, position })
+        Some(SourceCursor {
+            epoch,
+            sequence,
+            position,
+        })
     };
     let mut without = batch("a", 3, 9, Vec::new());
     without.position = None;
     append(store, vec![without]);
     assert_eq!(store.cursor(&source).expect("a cursor"), cursor(3, 9, None));
     append(store, vec![batch("a", 3, 10, Vec::new())]);
-    assert_eq!(store.cursor(&source).expect("a cursor"), cursor(3, 10, Some("3/10")));
+    assert_eq!(
+        store.cursor(&source).expect("a cursor"),
+        cursor(3, 10, Some("3/10"))
+    );
     let mut without = batch("a", 4, 1, Vec::new());
     without.position = None;
     append(store, vec![without]);
-    assert_eq!(store.cursor(&source).expect("a cursor"), cursor(4, 1, Some("3/10")));
+    assert_eq!(
+        store.cursor(&source).expect("a cursor"),
+        cursor(4, 1, Some("3/10"))
+    );
     append(store, vec![batch("a", 3, 10, Vec::new())]);
-    assert_eq!(store.cursor(&source).expect("a cursor"), cursor(4, 1, Some("3/10")));
+    assert_eq!(
+        store.cursor(&source).expect("a cursor"),
+        cursor(4, 1, Some("3/10"))
+    );
 
-    let mut huge = batch("a", 4, 2, Sampler::new(1).events(START, Duration::from_secs(1), 2));
+    let mut huge = batch(
+        "a",
+        4,
+        2,
+        Sampler::new(1).events(START, Duration::from_secs(1), 2),
+    );
     huge.position = Some(Position("x".repeat((64 << 10) + 1)));
     let mut batches = vec![huge];
-    let error = store.append(&mut batches).expect_err("a huge position is refused");
+    let error = store
+        .append(&mut batches)
+        .expect_err("a huge position is refused");
     assert!(matches!(error, StoreError::TooLarge { .. }) && !error.is_retryable());
-    assert!(batches.len() == 1 && batches[0].events.len() == 2, "a refused batch stays whole");
+    assert!(
+        batches.len() == 1 && batches[0].events.len() == 2,
+        "a refused batch stays whole"
+    );
 }
 
 fn pages_stay_whole_while_events_arrive(store: &dyn RecordStore) {
     let mut sampler = Sampler::new(11);
     let step = Duration::from_millis(700);
-    append(store, vec![batch("a", 1, 1, sampler.events(START, step, 300))]);
+    append(
+        store,
+        vec![batch("a", 1, 1, sampler.events(START, step, 300))],
+    );
     let expected = all_pages(store, &everything(Order::NewestFirst, 1000));
     assert_eq!(expected.len(), 300);
     let mut query = everything(Order::NewestFirst, 37);
@@ -197,10 +263,18 @@ fn pages_stay_whole_while_events_arrive(store: &dyn RecordStore) {
         let Some(next) = page.next else { break };
         query.after = Some(next);
         let later = START.saturating_add(Duration::from_secs(1000 * sequence));
-        append(store, vec![batch("a", 1, sequence, sampler.events(later, step, 60))]);
-        store.maintain(later, &Retention::default()).expect("maintenance");
+        append(
+            store,
+            vec![batch("a", 1, sequence, sampler.events(later, step, 60))],
+        );
+        store
+            .maintain(later, &Retention::default())
+            .expect("maintenance");
     }
-    assert_eq!(seen, expected, "events that arrive later change the pages of a listing");
+    assert_eq!(
+        seen, expected,
+        "events that arrive later change the pages of a listing"
+    );
 }
 
 fn a_tiny_budget_still_finds_everything(store: &dyn RecordStore) {
@@ -210,7 +284,9 @@ fn a_tiny_budget_still_finds_everything(store: &dyn RecordStore) {
         let start = START.saturating_add(Duration::from_secs(sequence % 4 * 50));
         let events = sampler.events(start, Duration::from_millis(800), 80);
         append(store, vec![batch("a", 1, sequence, events)]);
-        store.maintain(START, &Retention::default()).expect("maintenance");
+        store
+            .maintain(START, &Retention::default())
+            .expect("maintenance");
     }
     for order in [Order::NewestFirst, Order::OldestFirst] {
         for text in ["*", "shadow", "container:web-1"] {
@@ -241,7 +317,12 @@ fn answers_equal_the_model(store: &dyn RecordStore, seed: u64) {
             let count = *random.pick(&[0, 1, 7, 40, 130]);
             let start = START.saturating_add(Duration::from_secs(round * 400 + random.below(900)));
             let step = Duration::from_millis(random.below(4000));
-            batches.push(batch(source, 1, *sequence, sampler.events(start, step, count)));
+            batches.push(batch(
+                source,
+                1,
+                *sequence,
+                sampler.events(start, step, count),
+            ));
         }
         for appended in append(store, batches) {
             if let Appended::Stored(events) = appended {
@@ -249,23 +330,44 @@ fn answers_equal_the_model(store: &dyn RecordStore, seed: u64) {
             }
         }
         if random.below(2) == 0 {
-            store.maintain(START, &Retention::default()).expect("maintenance");
+            store
+                .maintain(START, &Retention::default())
+                .expect("maintenance");
         }
         if round % 4 == 3 {
-            compare(store, &model, &mut random, &format!("seed {seed}, round {round}"));
+            compare(
+                store,
+                &model,
+                &mut random,
+                &format!("seed {seed}, round {round}"),
+            );
         }
     }
 }
 
 fn compare(store: &dyn RecordStore, model: &Model, random: &mut Random, context: &str) {
-    assert_eq!(store.statistics().events, model.events.len() as u64, "{context}");
+    assert_eq!(
+        store.statistics().events,
+        model.events.len() as u64,
+        "{context}"
+    );
     for text in QUERIES {
         let filter = filter(text);
-        let range = if random.below(3) == 0 { TimeRange::ALL } else { some_range(random) };
+        let range = if random.below(3) == 0 {
+            TimeRange::ALL
+        } else {
+            some_range(random)
+        };
         let order = *random.pick(&[Order::NewestFirst, Order::OldestFirst]);
         let limit = *random.pick(&[1, 13, 100, 1000]);
-        let query =
-            EventQuery { range, filter: filter.clone(), order, after: None, limit, budget: BUDGET };
+        let query = EventQuery {
+            range,
+            filter: filter.clone(),
+            order,
+            after: None,
+            limit,
+            budget: BUDGET,
+        };
         let context = format!("{context}, `{text}`, {range:?}, {order:?}, limit {limit}");
         let limited = model.select(&filter, range, order);
         if limit > 1 || limited.len() < 50 {
@@ -280,32 +382,71 @@ fn compare(store: &dyn RecordStore, model: &Model, random: &mut Random, context:
         }
         let step = Duration::from_secs(*random.pick(&[1, 30, 60, 300, 3600, 7200]));
         let histogram = store
-            .histogram(&HistogramQuery { range, filter: filter.clone(), step, budget: BUDGET })
+            .histogram(&HistogramQuery {
+                range,
+                filter: filter.clone(),
+                step,
+                budget: BUDGET,
+            })
             .expect("a histogram");
         let expected = model.histogram(&filter, range, step);
-        assert_eq!(histogram.buckets, expected, "histogram, step {step:?}: {context}");
+        assert_eq!(
+            histogram.buckets, expected,
+            "histogram, step {step:?}: {context}"
+        );
         assert!(histogram.complete, "histogram: {context}");
-        assert_eq!(histogram.total, expected.iter().map(crate::HistogramBucket::total).sum::<u64>());
+        assert_eq!(
+            histogram.total,
+            expected
+                .iter()
+                .map(crate::HistogramBucket::total)
+                .sum::<u64>()
+        );
         let fields: Vec<String> = [
-            "rule", "priority", "category", "container.id", "container.name", "container",
-            "hostname", "proc.name", "tags", "fd.name", "user.uid", "source", "nothing",
+            "rule",
+            "priority",
+            "category",
+            "container.id",
+            "container.name",
+            "container",
+            "hostname",
+            "proc.name",
+            "tags",
+            "fd.name",
+            "user.uid",
+            "source",
+            "nothing",
         ]
         .map(str::to_owned)
         .into();
         let limit = *random.pick(&[1, 3, 50]);
-        let query = FacetQuery { range, filter, fields, limit, budget: BUDGET };
+        let query = FacetQuery {
+            range,
+            filter,
+            fields,
+            limit,
+            budget: BUDGET,
+        };
         let facets = store.facets(&query).expect("facets");
         let expected = model.facets(&query);
         for (facet, expected) in facets.facets.iter().zip(expected) {
             let found = (&facet.field, &facet.values, facet.other);
-            assert_eq!(found, (&expected.field, &expected.values, expected.other), "{context}");
+            assert_eq!(
+                found,
+                (&expected.field, &expected.values, expected.other),
+                "{context}"
+            );
         }
         assert!(facets.complete, "facets: {context}");
     }
     for range in [TimeRange::ALL, some_range(random)] {
         let containers = store.container_activity(range).expect("activity");
         let expected = model.containers(range);
-        assert_eq!(containers.len(), expected.len(), "containers: {context}, {range:?}");
+        assert_eq!(
+            containers.len(),
+            expected.len(),
+            "containers: {context}, {range:?}"
+        );
         for (found, expected) in containers.iter().zip(&expected) {
             assert_eq!(found, expected, "containers: {context}, {range:?}");
         }
@@ -316,11 +457,24 @@ fn compare(store: &dyn RecordStore, model: &Model, random: &mut Random, context:
     for _ in 0..20 {
         let id = EventId(random.below(last + 2));
         let expected = model.events.iter().find(|stored| stored.id == id);
-        assert_eq!(store.event(id).expect("an event").as_ref(), expected, "{id}: {context}");
+        assert_eq!(
+            store.event(id).expect("an event").as_ref(),
+            expected,
+            "{id}: {context}"
+        );
         let limit = 1 + random.below(60) as usize;
-        let after: Vec<_> =
-            model.events.iter().filter(|stored| stored.id > id).take(limit).cloned().collect();
-        assert_eq!(store.events_after(id, limit).expect("events"), after, "after {id}: {context}");
+        let after: Vec<_> = model
+            .events
+            .iter()
+            .filter(|stored| stored.id > id)
+            .take(limit)
+            .cloned()
+            .collect();
+        assert_eq!(
+            store.events_after(id, limit).expect("events"),
+            after,
+            "after {id}: {context}"
+        );
     }
 }
 
@@ -329,10 +483,17 @@ fn some_range(random: &mut Random) -> TimeRange {
         let nanos = random.below(6000 * 1_000_000_000);
         let instant = START.saturating_add(Duration::from_nanos(nanos));
         // Often on a whole minute, where roll-ups have their seams.
-        if random.below(2) == 0 { instant.floor_to(Duration::from_secs(60)) } else { instant }
+        if random.below(2) == 0 {
+            instant.floor_to(Duration::from_secs(60))
+        } else {
+            instant
+        }
     };
     let (one, other) = (instant(), instant());
-    TimeRange { start: one.min(other), end: one.max(other) }
+    TimeRange {
+        start: one.min(other),
+        end: one.max(other),
+    }
 }
 
 fn retention_drops_the_oldest(store: &dyn RecordStore) {
@@ -349,23 +510,43 @@ fn retention_drops_the_oldest(store: &dyn RecordStore) {
     }
     let now = START.saturating_add(Duration::from_secs(9 * 3600));
     let max_age = Duration::from_secs(4 * 3600);
-    let retention = Retention { max_age: Some(max_age), max_size_bytes: None };
+    let retention = Retention {
+        max_age: Some(max_age),
+        max_size_bytes: None,
+    };
     let done = store.maintain(now, &retention).expect("maintenance");
     let kept = all_pages(store, &everything(Order::OldestFirst, 1000));
     let cutoff = now.saturating_sub(max_age);
     let ids: std::collections::BTreeSet<_> = kept.iter().map(|stored| stored.id).collect();
     assert!(
-        model.events.iter().all(|stored| stored.event.time < cutoff || ids.contains(&stored.id)),
+        model
+            .events
+            .iter()
+            .all(|stored| stored.event.time < cutoff || ids.contains(&stored.id)),
         "events younger than the retention age are kept"
     );
-    assert_eq!(kept.len() as u64 + done.dropped_events, model.events.len() as u64);
+    assert_eq!(
+        kept.len() as u64 + done.dropped_events,
+        model.events.len() as u64
+    );
     model.retain(|stored| ids.contains(&stored.id));
     compare(store, &model, &mut Random::new(17), "after retention");
 
-    let retention = Retention { max_age: None, max_size_bytes: Some(1) };
+    let retention = Retention {
+        max_age: None,
+        max_size_bytes: Some(1),
+    };
     store.maintain(now, &retention).expect("maintenance");
-    assert_eq!(store.statistics().segments, 0, "everything sealed is over the size");
-    assert_eq!(store.last_id(), EventId(1600), "numbers are never used twice");
+    assert_eq!(
+        store.statistics().segments,
+        0,
+        "everything sealed is over the size"
+    );
+    assert_eq!(
+        store.last_id(),
+        EventId(1600),
+        "numbers are never used twice"
+    );
     let histogram = store.histogram(&HistogramQuery {
         range: TimeRange::ALL,
         filter: Filter::everything(),
@@ -385,21 +566,43 @@ fn retention_drops_the_oldest(store: &dyn RecordStore) {
 /// When the store does anything but what the contract says.
 pub fn run_state(open: &dyn Fn() -> Box<dyn StateStore>) {
     let store = open();
-    let put = |key, value| StateChange::Put { collection: "users", key, value };
+    let put = |key, value| StateChange::Put {
+        collection: "users",
+        key,
+        value,
+    };
     assert_eq!(store.get("users", "ann").expect("state"), None);
-    store.apply(&[put("bob", "2"), put("ann", "1")]).expect("apply");
+    store
+        .apply(&[put("bob", "2"), put("ann", "1")])
+        .expect("apply");
     store
         .apply(&[
             put("ann", "{\"a\":1}"),
-            StateChange::Delete { collection: "users", key: "bob" },
-            StateChange::Delete { collection: "users", key: "nobody" },
+            StateChange::Delete {
+                collection: "users",
+                key: "bob",
+            },
+            StateChange::Delete {
+                collection: "users",
+                key: "nobody",
+            },
             put("cid", "3"),
-            StateChange::Put { collection: "tokens", key: "ann", value: "0" },
+            StateChange::Put {
+                collection: "tokens",
+                key: "ann",
+                value: "0",
+            },
         ])
         .expect("apply");
-    assert_eq!(store.get("users", "ann").expect("state").as_deref(), Some("{\"a\":1}"));
+    assert_eq!(
+        store.get("users", "ann").expect("state").as_deref(),
+        Some("{\"a\":1}")
+    );
     let list = store.list("users").expect("state");
-    let list: Vec<_> = list.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let list: Vec<_> = list
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect();
     assert_eq!(list, [("ann", "{\"a\":1}"), ("cid", "3")]);
 
     let (long_key, long_value) = ("k".repeat(513), "v".repeat((1 << 20) + 1));
@@ -407,5 +610,9 @@ pub fn run_state(open: &dyn Fn() -> Box<dyn StateStore>) {
         let error = store.apply(&[put("dan", "4"), bad]).expect_err("too large");
         assert!(!error.is_retryable(), "{error}");
     }
-    assert_eq!(store.get("users", "dan").expect("state"), None, "all changes or none");
+    assert_eq!(
+        store.get("users", "dan").expect("state"),
+        None,
+        "all changes or none"
+    );
 }

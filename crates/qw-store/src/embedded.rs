@@ -154,8 +154,13 @@ impl View {
     fn replace_segments(&mut self, old: &[Arc<Segment>], new: Option<Arc<Segment>>) {
         let is_old =
             |segment: &Arc<Segment>| old.iter().any(|old| old.row.file == segment.row.file);
-        self.segments =
-            self.segments.iter().filter(|segment| !is_old(segment)).cloned().chain(new).collect();
+        self.segments = self
+            .segments
+            .iter()
+            .filter(|segment| !is_old(segment))
+            .cloned()
+            .chain(new)
+            .collect();
     }
 
     /// Removes the hot chunks up to the event numbered `last_id`.
@@ -216,9 +221,10 @@ impl RecordStore for Embedded {
     }
 
     fn cursor(&self, source: &SourceId) -> Result<Option<SourceCursor>, StoreError> {
-        self.readers.read("read the position of a source", |connection| {
-            catalogue::cursor(connection, source)
-        })
+        self.readers
+            .read("read the position of a source", |connection| {
+                catalogue::cursor(connection, source)
+            })
     }
 
     fn events(&self, query: &EventQuery) -> Result<EventPage, QueryError> {
@@ -226,11 +232,11 @@ impl RecordStore for Embedded {
     }
 
     fn event(&self, id: EventId) -> Result<Option<StoredEvent>, QueryError> {
-        self.search_event(id)
+        Ok(self.search_event(id))
     }
 
     fn events_after(&self, after: EventId, limit: usize) -> Result<Vec<StoredEvent>, QueryError> {
-        self.search_after(after, limit)
+        Ok(self.search_after(after, limit))
     }
 
     fn histogram(&self, query: &HistogramQuery) -> Result<Histogram, QueryError> {
@@ -269,22 +275,33 @@ const MAX_STATE_KEY: usize = 512;
 
 impl StateStore for Embedded {
     fn get(&self, collection: &str, key: &str) -> Result<Option<String>, StoreError> {
-        self.readers
-            .read("read state", |connection| catalogue::state(connection, collection, key))
+        self.readers.read("read state", |connection| {
+            catalogue::state(connection, collection, key)
+        })
     }
 
     fn list(&self, collection: &str) -> Result<Vec<(String, String)>, StoreError> {
-        self.readers.read("list state", |connection| catalogue::states(connection, collection))
+        self.readers.read("list state", |connection| {
+            catalogue::states(connection, collection)
+        })
     }
 
     fn apply(&self, changes: &[StateChange<'_>]) -> Result<(), StoreError> {
         for change in changes {
             let (collection, key, value) = match *change {
-                StateChange::Put { collection, key, value } => (collection, key, value),
+                StateChange::Put {
+                    collection,
+                    key,
+                    value,
+                } => (collection, key, value),
                 StateChange::Delete { collection, key } => (collection, key, ""),
             };
             for (what, text, limit) in [
-                ("the name of a collection of state", collection, MAX_STATE_KEY),
+                (
+                    "the name of a collection of state",
+                    collection,
+                    MAX_STATE_KEY,
+                ),
                 ("a key of state", key, MAX_STATE_KEY),
                 ("a value of state", value, MAX_STATE_VALUE),
             ] {

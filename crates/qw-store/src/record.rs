@@ -82,7 +82,10 @@ pub struct TimeRange {
 
 impl TimeRange {
     /// All time.
-    pub const ALL: Self = Self { start: Timestamp::MIN, end: Timestamp::MAX };
+    pub const ALL: Self = Self {
+        start: Timestamp::MIN,
+        end: Timestamp::MAX,
+    };
 
     /// True when `time` lies in the range.
     pub fn contains(&self, time: Timestamp) -> bool {
@@ -125,7 +128,10 @@ impl FromStr for PageCursor {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (time, id) = text.split_once('.').unwrap_or((text, ""));
-        Ok(Self { time: Timestamp::from_nanos(time.parse()?), id: EventId(id.parse()?) })
+        Ok(Self {
+            time: Timestamp::from_nanos(time.parse()?),
+            id: EventId(id.parse()?),
+        })
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -65,6 +66,9 @@ impl DockerEngine {
                 return None;
             }
         }
+        if !is_root() && skip_without("dockerd, which needs root,") {
+            return None;
+        }
         match Self::try_start(arguments).await {
             Ok(engine) => Some(engine),
             Err(error) => panic!("the Docker engine does not start: {error:#}"),
@@ -108,7 +112,25 @@ impl DockerEngine {
         }
     }
 
-    /// Starts it again after [`Self::stop`]. Its containers are there, stopped.
+    /// Kills the engine as a crash would; its containers are lost with it when it is started again.
+    pub fn kill(&mut self) {
+        let Some(mut daemon) = self.daemon.take() else {
+            return;
+        };
+        // What survives being killed cannot be waited for either.
+        drop(daemon.kill());
+        drop(daemon.wait());
+        // Its containerd ends a moment later; an engine started before that would wait for it in vain.
+        let pid_file = self.folder.path().join("exec/containerd/containerd.pid");
+        let pid = fs_err::read_to_string(pid_file).unwrap_or_default();
+        let process = Path::new("/proc").join(pid.trim());
+        let start = Instant::now();
+        while !pid.is_empty() && process.exists() && start.elapsed() < STOP_WITHIN {
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+    }
+
+    /// Starts it again after [`Self::stop`] or [`Self::kill`]. Its containers are there, stopped.
     pub async fn launch(&mut self) -> Result<()> {
         ensure!(self.daemon.is_none(), "the engine runs already");
         let path = |name: &str| self.folder.path().join(name);
@@ -298,6 +320,7 @@ impl DockerEngine {
 impl Drop for DockerEngine {
     fn drop(&mut self) {
         self.stop();
+        unmount_below(self.folder.path());
     }
 }
 
@@ -318,6 +341,24 @@ fn end(daemon: &mut Child) {
     // Nothing more can be done about a daemon that survives this.
     drop(daemon.kill());
     drop(daemon.wait());
+}
+
+/// Undoes what an engine that was killed has left mounted, so that its folder can be removed.
+fn unmount_below(folder: &Path) {
+    let mounts = fs_err::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+    let mut below: Vec<_> = points
+        .filter(|point| Path::new(point).starts_with(folder))
+        .collect();
+    below.reverse();
+    for point in below {
+        // What stays mounted stays behind in the folder for temporary files, and does no harm.
+        drop(Command::new("umount").arg(point).status());
+    }
+}
+
+fn is_root() -> bool {
+    fs_err::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
 fn find_program(name: &str) -> Option<PathBuf> {

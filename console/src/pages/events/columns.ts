@@ -24,6 +24,8 @@ export function fieldValue(event: QwEvent, field: string): unknown {
       return event.tags.join(", ");
     case "proc.name":
       return event.process_name || event.output_fields["proc.name"];
+    case "container":
+      return event.container.name || event.container.id;
     case "container.id":
       return event.container.id || event.output_fields[field];
     case "container.name":

@@ -24,12 +24,14 @@ import { EventTable } from "./event-table";
 import { FacetRail } from "./facet-rail";
 import { QueryBar } from "./query-bar";
 import { ColumnsMenu, ExportMenu, ViewsMenu } from "./toolbar";
-import { readState, writeState, type EventsState } from "./url-state";
+import { readState, writeState, type EventsState, type Order } from "./url-state";
 import { useLive, type Live } from "./use-live";
 import "./events.css";
 
 const PAGE_ROWS = 200;
 const LIVE_REFRESH_MS = 10_000;
+/** Rows of one list: browsers cannot scroll taller boxes. A new list goes on where this one ends. */
+const LIST_LIMIT = 500_000;
 
 export function Events() {
   const { t, i18n } = useTranslation();
@@ -76,7 +78,8 @@ export function Events() {
 
   // --- what is shown
   const shown = live?.buffer.shown;
-  const count = shown ? shown.length : pages.count;
+  const count = shown ? shown.length : Math.min(pages.count, LIST_LIMIT);
+  const limited = !shown && pages.count >= LIST_LIMIT && pages.more;
   const rowAt = useCallback((index: number) => (shown ? shown[index] : pages.rowAt(index)), [shown, pages]);
   const onRange = useCallback((first: number, last: number) => (shown ? undefined : pages.want(first, last)), [shown, pages]);
   const open = useMemo(() => {
@@ -267,7 +270,7 @@ export function Events() {
             <EventTable
               key={live ? `live|${query}` : `${query}|${fixed.start}|${fixed.end}|${order}`}
               count={count}
-              more={!shown && pages.more && !error}
+              more={!shown && pages.more && !error && !limited}
               rowAt={rowAt}
               onRange={onRange}
               columns={columns}
@@ -285,6 +288,13 @@ export function Events() {
                   {error && (
                     <div className="panel-body">
                       <ErrorBox error={error} onRetry={() => pages.retry()} />
+                    </div>
+                  )}
+                  {limited && (
+                    <div className="events-end">
+                      <button type="button" className="btn" onClick={() => setRange(rangeAfter(pages.rowAt(count - 1), fixed, order))}>
+                        {t("events.goOn", { shown: formatCount(count, i18n.language) })}
+                      </button>
                     </div>
                   )}
                   {!shown && !pages.more && count > 0 && (
@@ -415,6 +425,13 @@ function NothingFound({ query, range, onClear, onRange, onSent }: NothingFoundPr
       </Link>
     </Empty>
   );
+}
+
+/** What is left of a range behind `last`, which is its last row shown. */
+function rangeAfter(last: QwEvent | undefined, fixed: FixedRange, order: Order): Range {
+  if (!last) return absoluteRange(fixed.start, fixed.end);
+  const at = Date.parse(last.time);
+  return order === "desc" ? absoluteRange(fixed.start, at + 1) : absoluteRange(at, fixed.end);
 }
 
 /** Twice the stretch, around the same middle, not beyond now. */

@@ -4,7 +4,7 @@ import { useQueries, keepPreviousData } from "@tanstack/react-query";
 import { memo, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { get } from "../../api/client";
-import type { Facet, Facets, Priority } from "../../api/types";
+import { PRIORITIES, type Facet, type Facets, type FacetValue, type Priority } from "../../api/types";
 import { Icon } from "../../components/icon";
 import { PriorityShape } from "../../components/priority";
 import { ErrorBox } from "../../components/states";
@@ -81,7 +81,8 @@ interface FacetGroupProps {
 function FacetGroup({ field, facet, query, onQuery }: FacetGroupProps) {
   const { t, i18n } = useTranslation();
   const [open, setOpen] = useState(!CLOSED_AT_FIRST.has(field));
-  const values = facet?.values ?? [];
+  // Priorities keep their places, so that the eye finds them.
+  const values = field === "priority" ? [...(facet?.values ?? [])].sort(byUrgency) : (facet?.values ?? []);
   const max = Math.max(1, ...values.map(({ count }) => count));
   const toggle = (value: string, mode: FilterMode) => onQuery(toggleFilter(query, field, value, mode));
   return (
@@ -133,6 +134,8 @@ function FacetGroup({ field, facet, query, onQuery }: FacetGroupProps) {
     </section>
   );
 }
+
+const byUrgency = (a: FacetValue, b: FacetValue) => PRIORITIES.indexOf(a.value as Priority) - PRIORITIES.indexOf(b.value as Priority);
 
 function labelOf(field: string, value: string, t: (key: string) => string): string {
   if (value === "") return t("events.emptyValue");

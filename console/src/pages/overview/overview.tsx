@@ -167,7 +167,7 @@ export function Overview() {
                   <dt>{t("overview.storeSize")}</dt>
                   <dd className="nums">
                     {formatBytes(data.store.bytes, language)}
-                    {data.store.events > 0 && (
+                    {data.store.events >= 10_000 && (
                       <span className="muted"> · {t("overview.bytesPerEvent", { bytes: Math.round(data.store.bytes / data.store.events) })}</span>
                     )}
                   </dd>

@@ -165,3 +165,83 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     }
     Ok(certificates)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, time::Duration};
+
+    use super::*;
+
+    /// Writes a fresh pair, as if `age` ago.
+    fn write_pair(files: &TlsFiles, age: Duration) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let parameters = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let certificate = parameters.self_signed(&key).unwrap();
+        write(&files.certificate, &certificate.pem(), age);
+        write(&files.key, &key.serialize_pem(), age);
+    }
+
+    fn write(path: &Path, text: &str, age: Duration) {
+        std::fs::write(path, text).unwrap();
+        let file = File::options().write(true).open(path).unwrap();
+        file.set_modified(SystemTime::now() - age).unwrap();
+    }
+
+    #[test]
+    fn changed_files_count_and_bad_ones_do_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = TlsFiles {
+            certificate: folder.path().join("server.pem"),
+            key: folder.path().join("server.key"),
+            client_ca: None,
+        };
+        write_pair(&files, Duration::from_secs(30));
+        let tls = Tls::load(files.clone()).unwrap();
+        let first = tls.config.load_full();
+
+        tls.reload();
+        assert!(
+            Arc::ptr_eq(&first, &tls.config.load_full()),
+            "nothing has changed"
+        );
+
+        write(
+            &files.certificate,
+            "not a certificate",
+            Duration::from_secs(20),
+        );
+        tls.reload();
+        assert!(
+            Arc::ptr_eq(&first, &tls.config.load_full()),
+            "a bad file is not used"
+        );
+
+        write_pair(&files, Duration::from_secs(10));
+        tls.reload();
+        assert!(
+            !Arc::ptr_eq(&first, &tls.config.load_full()),
+            "a good one is"
+        );
+    }
+
+    #[test]
+    fn a_key_of_another_certificate_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let pair = |name: &str| TlsFiles {
+            certificate: path(&format!("{name}.pem")),
+            key: path(&format!("{name}.key")),
+            client_ca: None,
+        };
+        let (one, other) = (pair("one"), pair("other"));
+        write_pair(&one, Duration::ZERO);
+        write_pair(&other, Duration::ZERO);
+        let error = Tls::load(TlsFiles {
+            key: other.key,
+            ..one
+        })
+        .err()
+        .unwrap();
+        assert!(matches!(error, TlsError::Pair { .. }), "{error}");
+    }
+}

@@ -6,39 +6,34 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use qw_auth::{ApiToken, NewToken, Scope, SessionSecret};
+use qw_auth::{ApiToken, NewToken, Scope, SessionSecret, TokenRefused};
 use qw_event::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use crate::{
     access::{AccessError, SignedIn, Who},
     guard::{Caller, Peer, SESSION_COOKIE, check_origin},
     parameters::Body,
     problem::{Code, Problem, ProblemBody},
+    routes::Routes,
     state::State,
 };
 
 /// For everyone.
-pub(super) fn open_routes() -> OpenApiRouter<State> {
-    OpenApiRouter::new()
-        .routes(routes!(setup_state, set_up))
-        .routes(routes!(sign_in))
+pub(super) fn open_routes() -> Routes {
+    vec![routes!(setup_state, set_up), routes!(sign_in)]
 }
 
 /// For whoever is signed in.
-pub(super) fn session_routes() -> OpenApiRouter<State> {
-    OpenApiRouter::new()
-        .routes(routes!(session, sign_out))
-        .routes(routes!(change_password))
+pub(super) fn session_routes() -> Routes {
+    vec![routes!(session, sign_out), routes!(change_password)]
 }
 
 /// For administrators.
-pub(super) fn admin_routes() -> OpenApiRouter<State> {
-    OpenApiRouter::new()
-        .routes(routes!(tokens, create_token))
-        .routes(routes!(revoke_token))
+pub(super) fn admin_routes() -> Routes {
+    vec![routes!(tokens, create_token), routes!(revoke_token)]
 }
 
 impl From<AccessError> for Problem {
@@ -49,6 +44,7 @@ impl From<AccessError> for Problem {
             AccessError::SetUpAlready
             | AccessError::UserExists(_)
             | AccessError::LastUser(_)
+            | AccessError::Token(TokenRefused::ExpiresInThePast)
             | AccessError::TooManyTokens => Self::new(Code::Conflict, error.to_string()),
             AccessError::NotFound(_) => Self::not_found(error.to_string()),
             AccessError::Username(_) | AccessError::Password(_) | AccessError::Token(_) => {
@@ -257,7 +253,8 @@ struct TokenView {
     id: String,
     /// What people call it.
     name: String,
-    /// What it allows: `read`, `ingest`, `metrics`, `admin`.
+    /// What it allows.
+    #[schema(value_type = Vec<ScopeName>)]
     scopes: Vec<&'static str>,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
@@ -312,13 +309,33 @@ async fn tokens(Extract(state): Extract<State>) -> Json<TokenList> {
     })
 }
 
+/// What a token may allow; `admin` includes the others.
+#[derive(ToSchema)]
+#[schema(as = Scope, rename_all = "lowercase")]
+#[expect(
+    dead_code,
+    reason = "describes `qw_auth::Scope` to readers of the document"
+)]
+enum ScopeName {
+    Read,
+    Ingest,
+    Metrics,
+    Admin,
+}
+
 /// A token to be made.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct TokenRequest {
     /// What people call it.
+    #[schema(
+        min_length = 1,
+        max_length = 100,
+        pattern = r"^[^\x00-\x1F\x7F-\x9F]*[^\s\x00-\x1F\x7F-\x9F][^\x00-\x1F\x7F-\x9F]*$"
+    )]
     name: String,
-    /// What it allows: `read`, `ingest`, `metrics`, `admin`.
+    /// What it allows.
+    #[schema(value_type = Vec<ScopeName>, min_items = 1)]
     scopes: Vec<String>,
     /// When it ends; null for never.
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -338,7 +355,7 @@ struct TokenCreated {
 /// Makes an API token
 #[utoipa::path(post, path = "/api/tokens", tag = "access", request_body = TokenRequest, responses(
     (status = 201, body = TokenCreated),
-    (status = 409, description = "There are as many tokens as there may be", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 409, description = "There are as many tokens as there may be, or this one would have expired already", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 async fn create_token(
     Extract(state): Extract<State>,

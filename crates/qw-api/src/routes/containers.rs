@@ -13,7 +13,7 @@ use qw_store::{ContainerActivity, EventQuery, TimeRange, query::Filter};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use crate::{
     event_view::ByPriority,
@@ -22,18 +22,18 @@ use crate::{
         priority_filter, range, seal_cursor, wrong_cursor,
     },
     problem::{Problem, ProblemBody},
-    routes::events::{EventList, HOUR, page},
+    routes::{
+        Routes,
+        events::{EventList, HOUR, page},
+    },
     state::State,
 };
 
 /// Span over which the events of a container are counted.
 pub(super) const DAY: Duration = Duration::from_hours(24);
 
-pub(super) fn routes() -> OpenApiRouter<State> {
-    OpenApiRouter::new()
-        .routes(routes!(containers))
-        .routes(routes!(container))
-        .routes(routes!(logs))
+pub(super) fn routes() -> Routes {
+    vec![routes!(containers), routes!(container), routes!(logs)]
 }
 
 /// What containers did in the last day, by id as their events carry it.
@@ -45,7 +45,7 @@ pub(crate) type Activity = FxHashMap<Arc<str>, ContainerActivity>;
 #[serde(deny_unknown_fields)]
 struct ContainerParameters {
     /// `running` or `all`.
-    #[param(pattern = "^(running|all)$", default = "all")]
+    #[param(pattern = "^(running|all)?$", default = "all")]
     state: Option<String>,
     /// Part of name, id, image, Compose project or service, Kubernetes namespace or pod.
     search: Option<String>,
@@ -230,7 +230,7 @@ struct LogParameters {
     /// `next_cursor` of the page before.
     cursor: Option<String>,
     /// `desc` (newest first) or `asc`.
-    #[param(pattern = "^(asc|desc)$", default = "desc")]
+    #[param(pattern = "^(asc|desc)?$", default = "desc")]
     order: Option<String>,
 }
 

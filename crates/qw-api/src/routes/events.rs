@@ -11,7 +11,7 @@ use qw_store::{EventPage, EventQuery, FacetQuery, Facets, QueryError};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use crate::{
     event_view::EventView,
@@ -20,6 +20,7 @@ use crate::{
         seal_cursor,
     },
     problem::{Problem, ProblemBody},
+    routes::Routes,
     state::State,
 };
 
@@ -40,11 +41,8 @@ const DEFAULT_FACETS: [&str; 8] = [
     "source",
 ];
 
-pub(super) fn routes() -> OpenApiRouter<State> {
-    OpenApiRouter::new()
-        .routes(routes!(events))
-        .routes(routes!(facets))
-        .routes(routes!(event))
+pub(super) fn routes() -> Routes {
+    vec![routes!(events), routes!(facets), routes!(event)]
 }
 
 /// Which events, in which order, how many.
@@ -66,7 +64,7 @@ struct EventParameters {
     /// `next_cursor` of the page before.
     cursor: Option<String>,
     /// `desc` (newest first) or `asc`.
-    #[param(pattern = "^(asc|desc)$", default = "desc")]
+    #[param(pattern = "^(asc|desc)?$", default = "desc")]
     order: Option<String>,
 }
 

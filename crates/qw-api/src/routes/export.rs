@@ -1,6 +1,6 @@
 //! Events as a file: exactly those that a query selects, streamed page by page.
 
-use std::{collections::VecDeque, io};
+use std::{collections::VecDeque, io, time::Duration};
 
 use axum::{
     body::Body,
@@ -8,24 +8,31 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use http::{HeaderValue, header};
 use qw_event::StoredEvent;
 use qw_store::{EventQuery, query::field_value};
 use serde::Deserialize;
 use utoipa::IntoParams;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use crate::{
     event_view::json_line,
     parameters::{MAX_LIMIT, Parameters, filter, limit, order, range},
-    problem::Problem,
-    routes::events::{HOUR, field_names},
+    problem::{Code, Problem},
+    routes::{
+        Routes,
+        events::{HOUR, field_names},
+    },
     state::State,
 };
 
 /// Most events of one file.
 const MAX_EVENTS: usize = 1_000_000;
+
+/// A file that has been begun waits longer for the store than a question does.
+const TRIES: usize = 20;
+const PAUSE: Duration = Duration::from_millis(500);
 
 const DEFAULT_COLUMNS: [&str; 10] = [
     "time",
@@ -40,8 +47,8 @@ const DEFAULT_COLUMNS: [&str; 10] = [
     "output",
 ];
 
-pub(super) fn routes() -> OpenApiRouter<State> {
-    OpenApiRouter::new().routes(routes!(export))
+pub(super) fn routes() -> Routes {
+    vec![routes!(export)]
 }
 
 /// Which events, and in which form.
@@ -58,7 +65,7 @@ struct ExportParameters {
     #[param(example = "now")]
     end: Option<String>,
     /// `csv`, `json` (one array) or `ndjson` (one event a line).
-    #[param(pattern = "^(csv|json|ndjson)$", default = "csv")]
+    #[param(pattern = "^(csv|json|ndjson)?$", default = "csv")]
     format: Option<String>,
     /// Columns of `csv`: names of fields with commas between them, at most 50.
     #[param(example = "time,priority,rule,output")]
@@ -67,7 +74,7 @@ struct ExportParameters {
     #[param(minimum = 1, maximum = 1_000_000)]
     limit: Option<usize>,
     /// `desc` (newest first) or `asc`.
-    #[param(pattern = "^(asc|desc)$", default = "desc")]
+    #[param(pattern = "^(asc|desc)?$", default = "desc")]
     order: Option<String>,
 }
 
@@ -131,7 +138,9 @@ async fn export(
     let body = stream::unfold(export, |mut export| async move {
         let chunk = export.next().await?;
         Some((chunk, export))
-    });
+    })
+    // Compression asks once more after the end.
+    .fuse();
     let mut response = Body::from_stream(body).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -178,7 +187,13 @@ impl Export {
             if self.done {
                 return None;
             }
-            if self.read().await.is_err() {
+            let mut tries = 0;
+            while let Err(problem) = self.read().await {
+                tries += 1;
+                if problem.code() == Code::Unavailable && tries < TRIES {
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
                 // Breaking the transfer off is the only way left to say that it is not complete.
                 self.done = true;
                 return Some(Err(io::Error::other("the store cannot be read")));

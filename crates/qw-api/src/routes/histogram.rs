@@ -7,13 +7,13 @@ use qw_event::Timestamp;
 use qw_store::{Histogram, HistogramQuery, TimeRange};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use crate::{
     event_view::ByPriority,
     parameters::{Parameters, filter, range, span_of},
     problem::Problem,
-    routes::events::HOUR,
+    routes::{Routes, events::HOUR},
     state::State,
 };
 
@@ -29,8 +29,8 @@ const STEPS: [u64; 19] = [
     86_400, 604_800,
 ];
 
-pub(super) fn routes() -> OpenApiRouter<State> {
-    OpenApiRouter::new().routes(routes!(histogram))
+pub(super) fn routes() -> Routes {
+    vec![routes!(histogram)]
 }
 
 /// Which events, in which steps.

@@ -10,13 +10,14 @@ use qw_store::{
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use crate::{
     event_view::{ByPriority, CategoryName, PriorityName},
     parameters::{Parameters, range},
     problem::Problem,
     routes::{
+        Routes,
         containers::{DAY, Found, activity, all},
         histogram::{HistogramView, filled, step},
     },
@@ -29,8 +30,8 @@ const TOP: usize = 10;
 /// Notices that are told.
 const NOTICES: usize = 50;
 
-pub(super) fn routes() -> OpenApiRouter<State> {
-    OpenApiRouter::new().routes(routes!(overview))
+pub(super) fn routes() -> Routes {
+    vec![routes!(overview)]
 }
 
 /// Of which time.

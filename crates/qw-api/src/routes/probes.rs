@@ -8,14 +8,12 @@ use axum::{
 use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
-use crate::state::State;
+use crate::{routes::Routes, state::State};
 
-pub(super) fn routes() -> OpenApiRouter<State> {
-    OpenApiRouter::new()
-        .routes(routes!(alive))
-        .routes(routes!(ready))
+pub(super) fn routes() -> Routes {
+    vec![routes!(alive), routes!(ready)]
 }
 
 /// Answers while the process runs

@@ -5,20 +5,19 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, header};
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use crate::{
     problem::{Code, Problem, ProblemBody},
+    routes::Routes,
     state::State,
 };
 
 /// Longest query string, in bytes.
 const MAX_QUERY: usize = 8 << 10;
 
-pub(super) fn routes() -> OpenApiRouter<State> {
-    OpenApiRouter::new()
-        .routes(routes!(query))
-        .routes(routes!(query_range))
+pub(super) fn routes() -> Routes {
+    vec![routes!(query), routes!(query_range)]
 }
 
 /// Asks Prometheus for values at an instant

@@ -14,11 +14,12 @@ use qw_store::{
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use crate::{
     parameters::{Parameters, limit},
     problem::Problem,
+    routes::Routes,
     state::State,
 };
 
@@ -31,11 +32,8 @@ const SAMPLE: usize = 300;
 /// Fields that are told besides the known ones.
 const MAX_SEEN: usize = 500;
 
-pub(super) fn routes() -> OpenApiRouter<State> {
-    OpenApiRouter::new()
-        .routes(routes!(check))
-        .routes(routes!(fields))
-        .routes(routes!(values))
+pub(super) fn routes() -> Routes {
+    vec![routes!(check), routes!(fields), routes!(values)]
 }
 
 /// A query to be checked.

@@ -7,12 +7,12 @@ use qw_event::{Outcome, Timestamp};
 use qw_pipeline::SourceSnapshot;
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
-use crate::state::State;
+use crate::{routes::Routes, state::State};
 
-pub(super) fn routes() -> OpenApiRouter<State> {
-    OpenApiRouter::new().routes(routes!(sources))
+pub(super) fn routes() -> Routes {
+    vec![routes!(sources)]
 }
 
 /// All sources.

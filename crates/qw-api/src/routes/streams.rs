@@ -11,21 +11,20 @@ use qw_event::EventId;
 use qw_store::query::Filter;
 use serde::Deserialize;
 use utoipa::IntoParams;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use crate::{
     guard::Caller,
     listen::Stopping,
     parameters::{Parameters, filter, priority_filter},
     problem::{Problem, ProblemBody},
+    routes::Routes,
     state::State,
     stream::Subscription,
 };
 
-pub(super) fn routes() -> OpenApiRouter<State> {
-    OpenApiRouter::new()
-        .routes(routes!(stream))
-        .routes(routes!(container_stream))
+pub(super) fn routes() -> Routes {
+    vec![routes!(stream), routes!(container_stream)]
 }
 
 /// Which events.

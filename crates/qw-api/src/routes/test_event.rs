@@ -12,12 +12,13 @@ use qw_event::{Category, ContainerRef, Event, Priority};
 use serde::{Deserialize, Serialize};
 use serde_json::{json, value::RawValue};
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use crate::{
     guard::Caller,
     parameters::Body,
     problem::{Problem, ProblemBody},
+    routes::Routes,
     state::State,
 };
 
@@ -26,8 +27,8 @@ const RULE: &str = "Quaywatch test event";
 /// Longest wait until the event is on disk.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-pub(super) fn routes() -> OpenApiRouter<State> {
-    OpenApiRouter::new().routes(routes!(send))
+pub(super) fn routes() -> Routes {
+    vec![routes!(send)]
 }
 
 /// Where the event should seem to come from.
@@ -36,6 +37,7 @@ pub(super) fn routes() -> OpenApiRouter<State> {
 struct TestEvent {
     /// Name or id of a container; the host itself when absent.
     #[serde(default)]
+    #[schema(min_length = 1, max_length = 256)]
     container: Option<String>,
 }
 

@@ -11,12 +11,13 @@ use qw_event::Timestamp;
 use qw_store::StateChange;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use crate::{
     guard::Caller,
     parameters::Body,
     problem::{Code, Problem, ProblemBody},
+    routes::Routes,
     state::State,
 };
 
@@ -25,10 +26,8 @@ const MAX_VIEWS: usize = 1_000;
 const MAX_NAME_CHARACTERS: usize = 100;
 const MAX_STATE_BYTES: usize = 16 << 10;
 
-pub(super) fn routes() -> OpenApiRouter<State> {
-    OpenApiRouter::new()
-        .routes(routes!(views, create))
-        .routes(routes!(delete))
+pub(super) fn routes() -> Routes {
+    vec![routes!(views, create), routes!(delete)]
 }
 
 /// A saved view.
@@ -80,10 +79,19 @@ async fn views(Extract(state): Extract<State>, caller: Caller) -> Result<Json<Vi
 #[serde(deny_unknown_fields)]
 struct NewView {
     /// What people call it.
-    #[schema(min_length = 1, max_length = 100)]
+    #[schema(
+        min_length = 1,
+        max_length = 100,
+        pattern = r"^[^\x00-\x1F\x7F-\x9F]*[^\s\x00-\x1F\x7F-\x9F][^\x00-\x1F\x7F-\x9F]*$"
+    )]
     name: String,
     /// Page of the console.
-    #[schema(example = "events", min_length = 1, max_length = 100)]
+    #[schema(
+        example = "events",
+        min_length = 1,
+        max_length = 100,
+        pattern = "^[a-z-]+$"
+    )]
     page: String,
     /// Query string of the page's address.
     #[schema(max_length = 16_384)]
@@ -105,6 +113,14 @@ async fn create(
 ) -> Result<Response, Problem> {
     let name = plain("name", &new.name)?;
     let page = plain("page", &new.page)?;
+    if !page
+        .bytes()
+        .all(|byte| byte.is_ascii_lowercase() || byte == b'-')
+    {
+        return Err(Problem::invalid(
+            "`page` is the name of a page, such as `events`",
+        ));
+    }
     if new.state.len() > MAX_STATE_BYTES {
         return Err(Problem::invalid(format!(
             "`state` is longer than {MAX_STATE_BYTES} bytes"

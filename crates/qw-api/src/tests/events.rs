@@ -284,6 +284,32 @@ async fn exports_hold_exactly_what_is_selected() {
 }
 
 #[tokio::test]
+async fn exports_are_compressed_to_their_end() {
+    use std::io::Read;
+
+    let mut harness = Harness::new();
+    let events: Vec<(i64, &str, &str)> = (0..1_500).map(|_| (1, "Rule", "web")).collect();
+    harness.store(&events);
+    let path = "/api/events/export?columns=rule";
+    let mut request = super::harness::request(http::Method::GET, path, &harness.reader(), None);
+    request
+        .headers_mut()
+        .insert("accept-encoding", "gzip".parse().unwrap());
+    let response = tower::ServiceExt::oneshot(harness.router.clone(), request)
+        .await
+        .unwrap();
+    assert_eq!(response.headers()["content-encoding"], "gzip");
+    let bytes = axum::body::to_bytes(response.into_body(), 1 << 20)
+        .await
+        .unwrap();
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(&*bytes)
+        .read_to_string(&mut text)
+        .unwrap();
+    assert_eq!(text.lines().count(), 1_501);
+}
+
+#[tokio::test]
 async fn containers_of_engine_and_events_are_one_list() {
     let mut harness = Harness::new();
     harness.know("web", "running");

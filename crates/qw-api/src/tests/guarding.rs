@@ -144,6 +144,18 @@ async fn the_right_scope_passes_the_guard() {
 }
 
 #[tokio::test]
+async fn a_method_that_is_not_there_is_told_whoever_asks() {
+    let harness = Harness::new();
+    for path in ["/api/session", "/api/events", "/api/tokens"] {
+        let answer = harness
+            .call(Method::PATCH, path, &Proof::default(), None)
+            .await;
+        assert_eq!(answer.code(), "method_not_allowed", "{path}");
+        assert!(answer.headers.contains_key("allow"));
+    }
+}
+
+#[tokio::test]
 async fn a_session_needs_its_csrf_token_for_changes() {
     let harness = Harness::new();
     let session = harness.sign_in().await;

@@ -540,7 +540,7 @@ pub(super) const RULES: [Rule; 24] = [
 ];
 
 /// Share of events, of ten thousand, that the first three rules have.
-const EVERYTHING: [u64; 3] = [4_500, 3_300, 1_750];
+const EVERYTHING: [u64; 3] = [2_800, 2_000, 1_200];
 
 /// The rule that `number` chooses: the weights of the others fall off as one over their rank.
 pub(super) fn choose(number: u64) -> &'static Rule {
@@ -551,7 +551,7 @@ pub(super) fn choose(number: u64) -> &'static Rule {
         }
         rest -= share;
     }
-    // What is left is even over 0..450; its square falls towards the first ranks.
+    // What is left is even over the rest of the ten thousand.
     let others = RULES.len() - EVERYTHING.len();
     let width = 10_000 - EVERYTHING.iter().sum::<u64>();
     let place = (rest as f64 + (number / 10_000 % 1_000) as f64 / 1_000.0) / width as f64;

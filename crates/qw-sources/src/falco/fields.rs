@@ -7,6 +7,7 @@ use qw_event::{ContainerRef, Timestamp};
 use super::{
     intern::Interner,
     scan::{Scanner, Text, Value},
+    time::nanoseconds,
 };
 
 /// Known entries as text, empty when absent, null, or `<NA>`.
@@ -42,62 +43,64 @@ impl<'a> Fields<'a> {
     /// Takes note of one entry.
     pub(crate) fn note(&mut self, key: Text<'a>, value: Value<'a>) {
         let key = key.decode();
-        let Some((group, name)) = key.split_once('.') else {
+        let Some(dot) = key.bytes().position(|byte| byte == b'.') else {
             return;
         };
-        let place = match (group, name) {
-            ("container", "id") => &mut self.container_id,
-            ("container", "name") => &mut self.container_name,
-            ("container", "image") => &mut self.container_image,
-            ("container", "image.repository") => &mut self.image_repository,
-            ("container", "image.tag") => &mut self.image_tag,
-            ("container", "image.digest") => &mut self.image_digest,
-            ("container", "label[com.docker.compose.project]") => &mut self.compose_project,
-            ("container", "label[com.docker.compose.service]") => &mut self.compose_service,
-            ("proc", name) => {
+        let (group, name) = key.split_at(dot);
+        let place = match group {
+            "container" => match name {
+                ".id" => &mut self.container_id,
+                ".name" => &mut self.container_name,
+                ".image" => &mut self.container_image,
+                ".image.repository" => &mut self.image_repository,
+                ".image.tag" => &mut self.image_tag,
+                ".image.digest" => &mut self.image_digest,
+                ".label[com.docker.compose.project]" => &mut self.compose_project,
+                ".label[com.docker.compose.service]" => &mut self.compose_service,
+                _ => return,
+            },
+            "proc" => {
                 self.has_process = true;
-                if name != "name" {
+                if name != ".name" {
                     return;
                 }
                 &mut self.process_name
             }
-            ("evt", "type") => &mut self.event_type,
-            ("evt", "hostname") => &mut self.hostname,
-            ("evt", "time" | "time.iso8601" | "rawtime") => {
-                self.time = self.time.or_else(|| nanoseconds(value));
-                return;
-            }
-            ("fd", "type" | "typechar") => &mut self.fd_type,
-            ("fd", "name") => &mut self.fd_name,
-            ("fd", name) => {
-                let is_connection = matches!(
-                    name,
-                    "sip"
-                        | "cip"
-                        | "rip"
-                        | "lip"
-                        | "sport"
-                        | "cport"
-                        | "rport"
-                        | "lport"
-                        | "l4proto"
-                );
-                self.has_connection |= is_connection && !text(value).is_empty();
-                return;
-            }
-            ("k8s", "ns.name") => &mut self.k8s_namespace,
-            ("k8s", "pod.name") => &mut self.k8s_pod,
-            ("ka", name) => {
+            "evt" => match name {
+                ".type" => &mut self.event_type,
+                ".hostname" => &mut self.hostname,
+                ".time" | ".time.iso8601" | ".rawtime" => {
+                    self.time = self.time.or_else(|| nanoseconds(value));
+                    return;
+                }
+                _ => return,
+            },
+            "fd" => match name {
+                ".type" | ".typechar" => &mut self.fd_type,
+                ".name" => &mut self.fd_name,
+                ".sip" | ".cip" | ".rip" | ".lip" | ".sport" | ".cport" | ".rport" | ".lport"
+                | ".l4proto" => {
+                    self.has_connection |= !text(value).is_empty();
+                    return;
+                }
+                _ => return,
+            },
+            "k8s" => match name {
+                ".ns.name" => &mut self.k8s_namespace,
+                ".pod.name" => &mut self.k8s_pod,
+                _ => return,
+            },
+            "ka" => {
                 self.plugin_source = Some("k8s_audit");
                 match name {
-                    "target.namespace" => &mut self.audit_namespace,
-                    "target.pod.name" | "target.pod" => &mut self.audit_pod,
-                    "target.resource" => &mut self.audit_resource,
-                    "target.name" => &mut self.audit_name,
+                    ".target.namespace" => &mut self.audit_namespace,
+                    ".target.pod.name" | ".target.pod" => &mut self.audit_pod,
+                    ".target.resource" => &mut self.audit_resource,
+                    ".target.name" => &mut self.audit_name,
                     _ => return,
                 }
             }
-            ("ct", _) => {
+            "ct" => {
                 self.plugin_source = Some("aws_cloudtrail");
                 return;
             }
@@ -218,6 +221,7 @@ fn either<'a>(first: &'a str, second: &'a str) -> &'a str {
 }
 
 /// A value as text; empty when it is null, not a scalar, or `<NA>`.
+#[inline]
 pub(crate) fn text(value: Value<'_>) -> Cow<'_, str> {
     match value {
         Value::Text(text) => match text.decode() {
@@ -228,15 +232,6 @@ pub(crate) fn text(value: Value<'_>) -> Cow<'_, str> {
         Value::Bool(true) => Cow::Borrowed("true"),
         Value::Bool(false) => Cow::Borrowed("false"),
         Value::Null | Value::Array(_) | Value::Object(_) => Cow::Borrowed(""),
-    }
-}
-
-/// A time that is a number of nanoseconds, or a text that is one, or RFC 3339.
-fn nanoseconds(value: Value<'_>) -> Option<Timestamp> {
-    let text = text(value);
-    match text.parse::<i64>() {
-        Ok(nanoseconds) => (nanoseconds > 0).then(|| Timestamp::from_nanos(nanoseconds)),
-        Err(_) => text.parse().ok(),
     }
 }
 

@@ -32,7 +32,7 @@ fn describe(event: &Event, into: &mut String) {
         .collect();
     writeln!(
         into,
-        "{} {} {} {} [{}] {} host={} process={} tags={:?}\n  {}\n  {}",
+        "{} {} {} {} [{}] {} host={} process={} tags={:?}\n  {:?}\n  {}",
         event.time,
         event.priority,
         event.category.as_str(),
@@ -42,12 +42,7 @@ fn describe(event: &Event, into: &mut String) {
         event.hostname,
         event.process_name,
         event.tags,
-        event
-            .output
-            .chars()
-            .take(60)
-            .collect::<String>()
-            .escape_debug(),
+        event.output.chars().take(60).collect::<String>(),
         event.output_fields.get(),
     )
     .unwrap();
@@ -58,16 +53,16 @@ fn system_call_events() {
     check(
         include_str!("../../test_data/falco/syscall.jsonl"),
         expect![[r#"
-        2026-11-21T09:15:30.123456789Z Notice process syscall [Terminal shell in container] id=3ad7b26ded6d name=web image=docker.io/library/nginx:1.27 image_repository=docker.io/library/nginx image_tag=1.27 host=node-1 process=bash tags=["T1059", "container", "maturity_stable", "mitre_execution", "shell"]
-          09:15:30.123456789: Notice A shell was spawned in a containe
-          {"container.id":"3ad7b26ded6d","container.image.repository":"docker.io/library/nginx","container.image.tag":"1.27","container.name":"web","evt.arg.flags":"EXE_WRITABLE|EXE_LOWER_LAYER","evt.time.iso8601":1795252530123456789,"evt.type":"execve","k8s.ns.name":null,"k8s.pod.name":null,"proc.cmdline":"bash","proc.exepath":"/bin/bash","proc.name":"bash","proc.pname":"runc","proc.tty":34816,"user.loginuid":-1,"user.name":"root","user.uid":0}
-        2026-11-21T09:15:31.000000001Z Warning file syscall [Read sensitive file untrusted] id=host name=host host=node-1 process=cat tags=["T1555", "container", "filesystem", "host", "maturity_stable", "mitre_credential_access"]
-          09:15:31.000000001: Warning Sensitive file opened for readin
-          {"container.id":"host","container.image.repository":"","container.image.tag":"","container.name":"host","evt.time":1795252531000000001,"evt.type":"openat","fd.name":"/etc/shadow","proc.aname[2]":"systemd","proc.cmdline":"cat /etc/shadow","proc.name":"cat","user.name":"root"}
-        2026-11-21T09:15:32.5Z Critical network syscall [Redirect STDOUT/STDIN to Network Connection in Container] id=aabbccddeeff name=shop-api-1 image=registry:5000/shop/api:2.0 image_repository=registry:5000/shop/api image_tag=2.0 k8s_namespace=shop k8s_pod=api-7d9 host=node-2 process=sh tags=["container", "network", "process"]
-          09:15:32.500000000: Critical Redirect stdout/stdin to networ
-          {"container.id":"aabbccddeeff","container.image.repository":"registry:5000/shop/api","container.image.tag":"2.0","container.name":"shop-api-1","evt.time":1795252532500000000,"evt.type":"dup2","fd.name":"172.17.0.2:40000->203.0.113.9:4444","fd.sip":"203.0.113.9","fd.type":"ipv4","k8s.ns.name":"shop","k8s.pod.name":"api-7d9","proc.name":"sh"}
-    "#]],
+            2026-11-21T09:15:30.123456789Z Notice process syscall [Terminal shell in container] id=3ad7b26ded6d name=web image=docker.io/library/nginx:1.27 image_repository=docker.io/library/nginx image_tag=1.27 host=node-1 process=bash tags=["T1059", "container", "maturity_stable", "mitre_execution", "shell"]
+              "09:15:30.123456789: Notice A shell was spawned in a containe"
+              {"container.id":"3ad7b26ded6d","container.image.repository":"docker.io/library/nginx","container.image.tag":"1.27","container.name":"web","evt.arg.flags":"EXE_WRITABLE|EXE_LOWER_LAYER","evt.time.iso8601":1795252530123456789,"evt.type":"execve","k8s.ns.name":null,"k8s.pod.name":null,"proc.cmdline":"bash","proc.exepath":"/bin/bash","proc.name":"bash","proc.pname":"runc","proc.tty":34816,"user.loginuid":-1,"user.name":"root","user.uid":0}
+            2026-11-21T09:15:31.000000001Z Warning file syscall [Read sensitive file untrusted] id=host name=host host=node-1 process=cat tags=["T1555", "container", "filesystem", "host", "maturity_stable", "mitre_credential_access"]
+              "09:15:31.000000001: Warning Sensitive file opened for readin"
+              {"container.id":"host","container.image.repository":"","container.image.tag":"","container.name":"host","evt.time":1795252531000000001,"evt.type":"openat","fd.name":"/etc/shadow","proc.aname[2]":"systemd","proc.cmdline":"cat /etc/shadow","proc.name":"cat","user.name":"root"}
+            2026-11-21T09:15:32.5Z Critical network syscall [Redirect STDOUT/STDIN to Network Connection in Container] id=aabbccddeeff name=shop-api-1 image=registry:5000/shop/api:2.0 image_repository=registry:5000/shop/api image_tag=2.0 k8s_namespace=shop k8s_pod=api-7d9 host=node-2 process=sh tags=["container", "network", "process"]
+              "09:15:32.500000000: Critical Redirect stdout/stdin to networ"
+              {"container.id":"aabbccddeeff","container.image.repository":"registry:5000/shop/api","container.image.tag":"2.0","container.name":"shop-api-1","evt.time":1795252532500000000,"evt.type":"dup2","fd.name":"172.17.0.2:40000->203.0.113.9:4444","fd.sip":"203.0.113.9","fd.type":"ipv4","k8s.ns.name":"shop","k8s.pod.name":"api-7d9","proc.name":"sh"}
+        "#]],
     );
 }
 
@@ -77,34 +72,34 @@ fn switched_off_odd_and_old_variants() {
         include_str!("../../test_data/falco/variants.jsonl"),
         expect![[r#"
             2026-11-21T09:15:30.000000007Z Warning network syscall [Only fields] id=0123456789ab image=registry:5000/app:2@sha256:ab image_repository=registry:5000/app image_tag=2 image_digest=sha256:ab host= process= tags=[]
-  
+              ""
               {"evt.time":1795252530000000007,"evt.type":"connect","container.image":"registry:5000/app:2@sha256:ab","container.id":"0123456789ab"}
             2026-11-21T10:00:00Z Error unknown syscall [Only output]  host= process= tags=[]
-              09:00:00.000000000: Error Something was written below /etc
+              "09:00:00.000000000: Error Something was written below /etc"
               {}
             2026-11-21T09:15:30Z Error unknown syscall [Number for priority]  host= process= tags=[]
-              only the message
+              "only the message"
               {}
             2026-11-21T09:00:00Z Notice unknown syscall [Unknown priority]  host= process= tags=[]
-              text
+              "text"
               {}
             2026-11-21T10:00:00Z Informational unknown syscall [Fields in a string]  host= process= tags=[]
-              x
+              "x"
               {"proc.name":"a","b":1}
             2026-11-21T10:00:00Z Informational unknown syscall [Fields in an array]  host= process= tags=[]
-              x
+              "x"
               {"output_fields":[1,{"a":[]}]}
             2026-11-21T10:00:00Z Debug process syscall [Twice]  host= process=c tags=["a", "b"]
-              x
+              "x"
               {"proc.name":"b","proc.name":"c"}
             2026-11-21T10:00:00Z Notice file syscall [Escapes é😀]  host= process=half � tags=[]
-              tab\tquote\" half �.
+              "tab\tquote\" half �."
               {"fd.name":"\/tmp\/x","proc.name":"half \ufffd"}
             2026-11-21T10:00:00Z Notice unknown syscall [Spaces]  host= process= tags=[]
-              x
+              "x"
               { "a" : 1 }
             2026-11-21T09:15:30.5Z Alert file syscall [Inside a log file]  host= process= tags=[]
-              x
+              "x"
               {}
         "#]],
     );
@@ -115,13 +110,13 @@ fn notices_of_falco_about_itself() {
     check(
         include_str!("../../test_data/falco/internal.jsonl"),
         expect![[r#"
-        2026-11-21T09:15:33Z Debug unknown internal [Falco internal: syscall event drop]  host=node-1 process= tags=[]
-          Falco internal: syscall event drop. 42 system calls dropped 
-          {"ebpf_enabled":"1","n_drops":"42","n_drops_buffer_total":"42","n_evts":"1000"}
-        2026-11-21T09:15:34Z Informational unknown internal [Falco internal: metrics snapshot]  host=node-1 process= tags=[]
-          Falco metrics snapshot
-          {"evt.source":"syscall","evt.time":1795252534000000000,"falco.cpu_usage_perc":1.5,"falco.num_evts":12345,"scap.engine_name":"modern_bpf"}
-    "#]],
+            2026-11-21T09:15:33Z Debug unknown internal [Falco internal: syscall event drop]  host=node-1 process= tags=[]
+              "Falco internal: syscall event drop. 42 system calls dropped "
+              {"ebpf_enabled":"1","n_drops":"42","n_drops_buffer_total":"42","n_evts":"1000"}
+            2026-11-21T09:15:34Z Informational unknown internal [Falco internal: metrics snapshot]  host=node-1 process= tags=[]
+              "Falco metrics snapshot"
+              {"evt.source":"syscall","evt.time":1795252534000000000,"falco.cpu_usage_perc":1.5,"falco.num_evts":12345,"scap.engine_name":"modern_bpf"}
+        "#]],
     );
 }
 
@@ -130,13 +125,13 @@ fn plugin_events() {
     check(
         include_str!("../../test_data/falco/plugins.jsonl"),
         expect![[r#"
-        2026-11-21T09:15:35Z Notice unknown k8s_audit [Attach/Exec Pod] k8s_namespace=shop k8s_pod=api-7d9 host=control-1 process= tags=["k8s"]
-          09:15:35.000000000: Notice Attach/Exec to pod (user=admin po
-          {"evt.time":1795252535000000000,"ka.target.name":"api-7d9","ka.target.namespace":"shop","ka.target.resource":"pods","ka.target.subresource":"exec","ka.uri.param[command]":"sh","ka.user.name":"admin"}
-        2026-11-21T09:15:36Z Warning unknown aws_cloudtrail [Console Login Without MFA]  host= process= tags=["aws", "cloud"]
-          09:15:36.000000000: Warning Console login without multi-fact
-          {"ct.name":"ConsoleLogin","ct.srcip":"203.0.113.5","ct.user":"root","evt.time":1795252536000000000}
-    "#]],
+            2026-11-21T09:15:35Z Notice unknown k8s_audit [Attach/Exec Pod] k8s_namespace=shop k8s_pod=api-7d9 host=control-1 process= tags=["k8s"]
+              "09:15:35.000000000: Notice Attach/Exec to pod (user=admin po"
+              {"evt.time":1795252535000000000,"ka.target.name":"api-7d9","ka.target.namespace":"shop","ka.target.resource":"pods","ka.target.subresource":"exec","ka.uri.param[command]":"sh","ka.user.name":"admin"}
+            2026-11-21T09:15:36Z Warning unknown aws_cloudtrail [Console Login Without MFA]  host= process= tags=["aws", "cloud"]
+              "09:15:36.000000000: Warning Console login without multi-fact"
+              {"ct.name":"ConsoleLogin","ct.srcip":"203.0.113.5","ct.user":"root","evt.time":1795252536000000000}
+        "#]],
     );
 }
 
@@ -145,13 +140,13 @@ fn falcosidekick_payloads() {
     check(
         include_str!("../../test_data/falco/falcosidekick.jsonl"),
         expect![[r#"
-        2026-11-21T09:15:37.123Z Debug process syscall [Test rule]  host=node-3 process=falcosidekick tags=["example", "test"]
-          This is a test from falcosidekick
-          {"proc.name":"falcosidekick","proc.tty":1234,"team":"blue","uuid":"0b5c6f0e-9a3e-4f0a-8b1d-2f4b8f9d7a11"}
-        2026-11-21T09:15:38Z Warning unknown syscall [In an envelope]  host=node-3 process= tags=[]
-          x
-          {"uuid":"1b5c6f0e-9a3e-4f0a-8b1d-2f4b8f9d7a11"}
-    "#]],
+            2026-11-21T09:15:37.123Z Debug process syscall [Test rule]  host=node-3 process=falcosidekick tags=["example", "test"]
+              "This is a test from falcosidekick"
+              {"proc.name":"falcosidekick","proc.tty":1234,"team":"blue","uuid":"0b5c6f0e-9a3e-4f0a-8b1d-2f4b8f9d7a11"}
+            2026-11-21T09:15:38Z Warning unknown syscall [In an envelope]  host=node-3 process= tags=[]
+              "x"
+              {"uuid":"1b5c6f0e-9a3e-4f0a-8b1d-2f4b8f9d7a11"}
+        "#]],
     );
 }
 

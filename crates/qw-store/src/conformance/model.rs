@@ -32,9 +32,13 @@ impl Model {
         self.dropped.extend::<Vec<_>>(dropped);
     }
 
-    pub(super) fn select(&self, filter: &Filter, range: TimeRange, order: Order) -> Vec<StoredEvent> {
-        let mut events: Vec<StoredEvent> =
-            self.matching(filter, range).cloned().collect();
+    pub(super) fn select(
+        &self,
+        filter: &Filter,
+        range: TimeRange,
+        order: Order,
+    ) -> Vec<StoredEvent> {
+        let mut events: Vec<StoredEvent> = self.matching(filter, range).cloned().collect();
         events.sort_by_key(|stored| (stored.event.time, stored.id));
         if order == Order::NewestFirst {
             events.reverse();
@@ -74,12 +78,18 @@ impl Model {
                     *counts.entry(value.to_owned()).or_default() += 1;
                 });
             }
-            let mut values: Vec<FacetValue> =
-                counts.into_iter().map(|(value, count)| FacetValue { value, count }).collect();
+            let mut values: Vec<FacetValue> = counts
+                .into_iter()
+                .map(|(value, count)| FacetValue { value, count })
+                .collect();
             values.sort_by_key(|value| std::cmp::Reverse(value.count));
             let rest = values.split_off(query.limit.min(values.len()));
             let other = rest.iter().map(|value| value.count).sum();
-            Facet { field: field.clone(), values, other }
+            Facet {
+                field: field.clone(),
+                values,
+                other,
+            }
         };
         query.fields.iter().map(count).collect()
     }
@@ -93,17 +103,22 @@ impl Model {
         let dropped = self.dropped.iter().map(|stored| (&stored.event, false));
         for (event, is_kept) in kept.chain(dropped) {
             let container = &event.container;
-            let image =
-                if container.image.is_empty() { &container.image_repository } else { &container.image };
+            let image = if container.image.is_empty() {
+                &container.image_repository
+            } else {
+                &container.image
+            };
             let activity =
-                activities.entry(container.id.clone()).or_insert_with(|| ContainerActivity {
-                    container_id: container.id.clone(),
-                    container_name: container.name.clone(),
-                    image: image.clone(),
-                    by_priority: [0; 8],
-                    first_event: event.time,
-                    last_event: event.time,
-                });
+                activities
+                    .entry(container.id.clone())
+                    .or_insert_with(|| ContainerActivity {
+                        container_id: container.id.clone(),
+                        container_name: container.name.clone(),
+                        image: image.clone(),
+                        by_priority: [0; 8],
+                        first_event: event.time,
+                        last_event: event.time,
+                    });
             activity.first_event = activity.first_event.min(event.time);
             activity.last_event = activity.last_event.max(event.time);
             if is_kept && range.contains(event.time) {
@@ -116,7 +131,10 @@ impl Model {
             .filter(|activity| active.contains(&activity.container_id))
             .collect();
         activities.sort_by_key(|activity| {
-            (std::cmp::Reverse(activity.last_event), activity.container_id.clone())
+            (
+                std::cmp::Reverse(activity.last_event),
+                activity.container_id.clone(),
+            )
         });
         activities
     }
@@ -125,7 +143,9 @@ impl Model {
         let mut counts = BTreeMap::new();
         for stored in self.matching(&Filter::everything(), widened(range, MINUTE)) {
             let event = &stored.event;
-            *counts.entry((event.rule.clone(), event.category, event.priority)).or_insert(0) += 1;
+            *counts
+                .entry((event.rule.clone(), event.category, event.priority))
+                .or_insert(0) += 1;
         }
         let mut activities: Vec<RuleActivity> = counts
             .into_iter()
@@ -145,6 +165,10 @@ fn widened(range: TimeRange, step: Duration) -> TimeRange {
     let end = range.end.floor_to(step);
     TimeRange {
         start: range.start.floor_to(step),
-        end: if end == range.end { end } else { end.saturating_add(step) },
+        end: if end == range.end {
+            end
+        } else {
+            end.saturating_add(step)
+        },
     }
 }

@@ -62,7 +62,12 @@ const RULES: [(&str, Priority, Category, &str); 12] = [
         Category::Network,
         "Unexpected connection to K8s API Server from container",
     ),
-    ("Write below etc", Priority::Error, Category::File, "File below /etc opened for writing"),
+    (
+        "Write below etc",
+        Priority::Error,
+        Category::File,
+        "File below /etc opened for writing",
+    ),
     (
         "Drop and execute new binary in container",
         Priority::Critical,
@@ -99,27 +104,67 @@ const RULES: [(&str, Priority, Category, &str); 12] = [
         Category::Process,
         "Package management process launched in container",
     ),
-    ("Debugfs Launched in Privileged Container", Priority::Debug, Category::Unknown, "Größe É"),
-    ("System user interactive", Priority::Alert, Category::Unknown, "System user ran a command"),
+    (
+        "Debugfs Launched in Privileged Container",
+        Priority::Debug,
+        Category::Unknown,
+        "Größe É",
+    ),
+    (
+        "System user interactive",
+        Priority::Alert,
+        Category::Unknown,
+        "System user ran a command",
+    ),
 ];
 
 const PROCESSES: [&str; 16] = [
-    "bash", "sh", "nginx", "curl", "python3", "postgres", "java", "node", "redis-server", "cat",
-    "apt-get", "wget", "nc", "sshd", "cron", "perl",
+    "bash",
+    "sh",
+    "nginx",
+    "curl",
+    "python3",
+    "postgres",
+    "java",
+    "node",
+    "redis-server",
+    "cat",
+    "apt-get",
+    "wget",
+    "nc",
+    "sshd",
+    "cron",
+    "perl",
 ];
 const PATHS: [&str; 10] = [
-    "/etc/shadow", "/etc/passwd", "/var/log/auth.log", "/usr/bin/python3", "/tmp/payload",
-    "/proc/self/environ", "/root/.ssh/authorized_keys", "/etc/ld.so.preload", "/dev/shm/x", "/data",
+    "/etc/shadow",
+    "/etc/passwd",
+    "/var/log/auth.log",
+    "/usr/bin/python3",
+    "/tmp/payload",
+    "/proc/self/environ",
+    "/root/.ssh/authorized_keys",
+    "/etc/ld.so.preload",
+    "/dev/shm/x",
+    "/data",
 ];
-const USERS: [(&str, u32); 5] =
-    [("root", 0), ("www-data", 33), ("postgres", 999), ("deploy", 1001), ("ann", 1002)];
+const USERS: [(&str, u32); 5] = [
+    ("root", 0),
+    ("www-data", 33),
+    ("postgres", 999),
+    ("deploy", 1001),
+    ("ann", 1002),
+];
+
+/// Name and tags of a rule.
+type Rule = (Arc<str>, Arc<[Arc<str>]>);
 
 /// Makes events as the rules of Falco do, about 1.2 kB each.
 #[derive(Debug)]
 pub struct Sampler {
     random: Random,
     containers: Vec<Arc<ContainerRef>>,
-    rules: Vec<(Arc<str>, Arc<[Arc<str>]>)>,
+    rules: Vec<Rule>,
     processes: Vec<Arc<str>>,
     hosts: Vec<Arc<str>>,
     source: Arc<str>,
@@ -129,10 +174,22 @@ impl Sampler {
     /// The events of `seed`, from 40 containers on 6 hosts.
     pub fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let containers = (0..40).map(|number| Arc::new(container(&mut random, number))).collect();
+        let containers = (0..40)
+            .map(|number| Arc::new(container(&mut random, number)))
+            .collect();
         let tags = |index: usize| -> Arc<[Arc<str>]> {
-            let all = ["container", "mitre_execution", "maturity_stable", "shell", "filesystem"];
-            all.iter().skip(index % 3).take(1 + index % 4).map(|tag| Arc::from(*tag)).collect()
+            let all = [
+                "container",
+                "mitre_execution",
+                "maturity_stable",
+                "shell",
+                "filesystem",
+            ];
+            all.iter()
+                .skip(index % 3)
+                .take(1 + index % 4)
+                .map(|tag| Arc::from(*tag))
+                .collect()
         };
         Self {
             random,
@@ -143,7 +200,9 @@ impl Sampler {
                 .map(|(index, rule)| (Arc::from(rule.0), tags(index)))
                 .collect(),
             processes: PROCESSES.iter().map(|name| Arc::from(*name)).collect(),
-            hosts: (1..=6).map(|number| format!("node-{number}").into()).collect(),
+            hosts: (1..=6)
+                .map(|number| format!("node-{number}").into())
+                .collect(),
             source: "syscall".into(),
         }
     }
@@ -156,7 +215,11 @@ impl Sampler {
                 let nanos = u64::try_from(step.as_nanos()).unwrap_or(u64::MAX);
                 let gap = self.random.below(nanos.saturating_mul(2).max(1));
                 time = time.saturating_add(Duration::from_nanos(gap));
-                let late = if self.random.below(20) == 0 { 3_000_000_000 } else { 0 };
+                let late = if self.random.below(20) == 0 {
+                    3_000_000_000
+                } else {
+                    0
+                };
                 self.event(time.saturating_sub(Duration::from_nanos(late)))
             })
             .collect()
@@ -173,7 +236,9 @@ impl Sampler {
         let parent = random.pick_skewed(&self.processes).clone();
         let (user, uid) = *random.pick(&USERS);
         let path = *random.pick(&PATHS);
-        let path = if random.below(3) == 0 { path.to_owned() } else {
+        let path = if random.below(3) == 0 {
+            path.to_owned()
+        } else {
             format!("{path}/{:x}", random.below(20_000))
         };
         let (pid, ppid) = (random.below(60_000), random.below(60_000));
@@ -185,7 +250,11 @@ impl Sampler {
             random.below(256),
             random.below(40)
         );
-        let connection = if category == Category::Network { &address } else { &path };
+        let connection = if category == Category::Network {
+            &address
+        } else {
+            &path
+        };
         let kind = *random.pick(&["execve", "openat", "connect", "open", "sendto"]);
         let second = time.as_seconds().rem_euclid(24 * 3600);
         let clock = format!(
@@ -250,7 +319,11 @@ impl Sampler {
 
 fn container(random: &mut Random, number: usize) -> ContainerRef {
     if number == 39 {
-        return ContainerRef { id: "host".into(), name: "host".into(), ..ContainerRef::default() };
+        return ContainerRef {
+            id: "host".into(),
+            name: "host".into(),
+            ..ContainerRef::default()
+        };
     }
     let kind = ["web", "db", "cache", "worker", "gateway"][number % 5];
     let name = format!("{kind}-{}", number / 5 + 1);
@@ -265,8 +338,16 @@ fn container(random: &mut Random, number: usize) -> ContainerRef {
         image_digest: format!("sha256:{}", long(random)).into(),
         compose_project: "shop".into(),
         compose_service: kind.into(),
-        k8s_namespace: if number % 4 == 0 { "shop".into() } else { "".into() },
-        k8s_pod: if number % 4 == 0 { format!("{name}-7d9f").into() } else { "".into() },
+        k8s_namespace: if number.is_multiple_of(4) {
+            "shop".into()
+        } else {
+            "".into()
+        },
+        k8s_pod: if number.is_multiple_of(4) {
+            format!("{name}-7d9f").into()
+        } else {
+            "".into()
+        },
         name: name.into(),
     }
 }

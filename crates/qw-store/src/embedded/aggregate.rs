@@ -63,9 +63,18 @@ impl Embedded {
         }
         let started = Instant::now();
         let counters = &self.counters;
-        let mut scanned = Scanned { events: 0, complete: true };
-        let hot = view.hot.iter().map(|chunk| (chunk.max_time, Unit::Hot(chunk)));
-        let segments = view.segments.iter().map(|segment| (segment.row.max_time, Unit::Segment(segment)));
+        let mut scanned = Scanned {
+            events: 0,
+            complete: true,
+        };
+        let hot = view
+            .hot
+            .iter()
+            .map(|chunk| (chunk.max_time, Unit::Hot(chunk)));
+        let segments = view
+            .segments
+            .iter()
+            .map(|segment| (segment.row.max_time, Unit::Segment(segment)));
         let mut units: Vec<(i64, Unit<'_>)> = hot.chain(segments).collect();
         units.sort_by_key(|(max_time, _)| std::cmp::Reverse(*max_time));
         for (_, unit) in units {
@@ -87,8 +96,10 @@ impl Embedded {
                                 && plan.matches(&stored.event)
                         })
                         .collect();
-                    // Events in memory cannot fail to be read.
-                    let _: ParquetResult<()> = visit(Matched::Hot(&matching));
+                    if let Err(error) = visit(Matched::Hot(&matching)) {
+                        tracing::error!(%error, "events in memory cannot be counted");
+                        scanned.complete = false;
+                    }
                 }
                 Unit::Segment(segment) => {
                     if !plan.may_match_segment(&segment.row) {
@@ -143,7 +154,8 @@ impl Embedded {
             let mut reader = file.group(group);
             let layout = reader.layout();
             scanned.events += parts.iter().map(|part| part.len() as u64).sum::<u64>();
-            let within = plan.times.contains(&layout.min_time) && plan.times.contains(&layout.max_time);
+            let within =
+                plan.times.contains(&layout.min_time) && plan.times.contains(&layout.max_time);
             let mut candidates: Vec<u32> = parts.into_iter().flatten().collect();
             if !within {
                 let times = reader.numbers(Column::Time, Rows::All)?;
@@ -162,13 +174,19 @@ impl Embedded {
     pub(super) fn count_histogram(&self, query: &HistogramQuery) -> Result<Histogram, QueryError> {
         let step = i64::try_from(query.step.as_nanos()).unwrap_or(i64::MAX);
         if query.step < Duration::from_secs(1) {
-            return Err(QueryError::Invalid("the step is shorter than a second".to_owned()));
+            return Err(QueryError::Invalid(
+                "the step is shorter than a second".to_owned(),
+            ));
         }
         let range = widened(query.range, query.step);
         let view = self.view();
         let names = self.names();
         let plan = Plan::new(&query.filter, range, &names);
-        let mut buckets = Buckets { step, counts: BTreeMap::new(), full: false };
+        let mut buckets = Buckets {
+            step,
+            counts: BTreeMap::new(),
+            full: false,
+        };
         let complete = if plan.exact && step % MINUTE == 0 {
             self.histogram_from_roll_ups(&plan, &names, &mut buckets, query.budget)?
         } else {
@@ -210,7 +228,11 @@ impl Embedded {
             })
             .collect();
         let total = buckets.iter().map(HistogramBucket::total).sum();
-        Ok(Histogram { buckets, total, complete })
+        Ok(Histogram {
+            buckets,
+            total,
+            complete,
+        })
     }
 
     fn histogram_from_roll_ups(
@@ -260,19 +282,28 @@ impl Embedded {
 
     pub(super) fn count_facets(&self, query: &FacetQuery) -> Result<Facets, QueryError> {
         if query.fields.len() > MAX_FIELDS {
-            return Err(QueryError::Invalid(format!("more than {MAX_FIELDS} fields")));
+            return Err(QueryError::Invalid(format!(
+                "more than {MAX_FIELDS} fields"
+            )));
         }
         let started = Instant::now();
         let view = self.view();
         let names = self.names();
         let plan = Plan::new(&query.filter, query.range, &names);
-        let mut counts: Vec<FieldCount> =
-            query.fields.iter().map(|field| FieldCount::new(field)).collect();
-        let mut result = Facets { facets: Vec::new(), complete: true, scanned: 0 };
+        let mut counts: Vec<FieldCount> = query
+            .fields
+            .iter()
+            .map(|field| FieldCount::new(field))
+            .collect();
+        let mut result = Facets {
+            facets: Vec::new(),
+            complete: true,
+            scanned: 0,
+        };
         let minutes = minutes_within(&plan.times);
-        let (mut rolled, mut read): (Vec<_>, Vec<_>) = counts
-            .iter_mut()
-            .partition(|count| plan.exact && count.dimension.is_some() && minutes.start < minutes.end);
+        let (mut rolled, mut read): (Vec<_>, Vec<_>) = counts.iter_mut().partition(|count| {
+            plan.exact && count.dimension.is_some() && minutes.start < minutes.end
+        });
         if !rolled.is_empty() {
             result.scanned += self.facets_from_roll_ups(&plan, &names, &minutes, &mut rolled)?;
             // What the minutes leave over at either end is read.
@@ -280,8 +311,10 @@ impl Embedded {
             let end = minutes.end.saturating_mul(MINUTE);
             for times in [plan.times.start..start, end..plan.times.end] {
                 if times.start < times.end {
-                    let (start, end) =
-                        (Timestamp::from_nanos(times.start), Timestamp::from_nanos(times.end));
+                    let (start, end) = (
+                        Timestamp::from_nanos(times.start),
+                        Timestamp::from_nanos(times.end),
+                    );
                     let edge = Plan::new(&query.filter, TimeRange { start, end }, &names);
                     let scanned = self.scan(&view, &edge, query.budget, |matched| {
                         count_fields(&mut rolled, matched)
@@ -293,12 +326,16 @@ impl Embedded {
         }
         if !read.is_empty() {
             let budget = query.budget.saturating_sub(started.elapsed());
-            let scanned =
-                self.scan(&view, &plan, budget, |matched| count_fields(&mut read, matched));
+            let scanned = self.scan(&view, &plan, budget, |matched| {
+                count_fields(&mut read, matched)
+            });
             result.complete &= scanned.complete;
             result.scanned = result.scanned.max(scanned.events);
         }
-        result.facets = counts.into_iter().map(|count| count.finish(query.limit)).collect();
+        result.facets = counts
+            .into_iter()
+            .map(|count| count.finish(query.limit))
+            .collect();
         Ok(result)
     }
 
@@ -314,7 +351,9 @@ impl Embedded {
         self.readers.read("read roll-ups", |connection| {
             rollup::counts(connection, minutes, |cell, count| {
                 if judge.priority_if_matching(cell).is_some() {
-                    *sums.entry((cell.container, cell.rule, cell.priority)).or_default() += count;
+                    *sums
+                        .entry((cell.container, cell.rule, cell.priority))
+                        .or_default() += count;
                 }
             })
         })?;
@@ -369,7 +408,11 @@ impl Embedded {
             let (Some(name), Some(row)) = (names.containers.get(&number), rows.get(&number)) else {
                 continue;
             };
-            let nameless = if name.id.is_empty() { name.name.clone() } else { Arc::default() };
+            let nameless = if name.id.is_empty() {
+                name.name.clone()
+            } else {
+                Arc::default()
+            };
             let activity = ContainerActivity {
                 container_id: name.id.clone(),
                 container_name: name.name.clone(),
@@ -390,7 +433,9 @@ impl Embedded {
         let mut activities: Vec<ContainerActivity> = merged.into_values().collect();
         activities.sort_by(|left, right| {
             let key = |activity: &ContainerActivity| std::cmp::Reverse(activity.last_event);
-            key(left).cmp(&key(right)).then_with(|| left.container_id.cmp(&right.container_id))
+            key(left)
+                .cmp(&key(right))
+                .then_with(|| left.container_id.cmp(&right.container_id))
         });
         Ok(activities)
     }
@@ -417,7 +462,10 @@ impl Embedded {
             })
             .collect();
         activities.sort_by(|left, right| {
-            right.count.cmp(&left.count).then_with(|| left.rule.cmp(&right.rule))
+            right
+                .count
+                .cmp(&left.count)
+                .then_with(|| left.rule.cmp(&right.rule))
         });
         Ok(activities)
     }
@@ -430,7 +478,10 @@ fn join(into: &mut ContainerActivity, other: ContainerActivity) {
     let first_event = into.first_event.min(other.first_event);
     if other.last_event > into.last_event {
         let by_priority = into.by_priority;
-        *into = ContainerActivity { by_priority, ..other };
+        *into = ContainerActivity {
+            by_priority,
+            ..other
+        };
     }
     into.first_event = first_event;
 }
@@ -440,14 +491,22 @@ fn widened(range: TimeRange, step: Duration) -> TimeRange {
     let end = range.end.floor_to(step);
     TimeRange {
         start: range.start.floor_to(step),
-        end: if end == range.end { end } else { end.saturating_add(step) },
+        end: if end == range.end {
+            end
+        } else {
+            end.saturating_add(step)
+        },
     }
 }
 
 /// The first minute that begins at `nanos` or later.
 fn minutes_up(nanos: i64) -> i64 {
     let minute = rollup::minute_of(nanos);
-    if minute.saturating_mul(MINUTE) == nanos { minute } else { minute + 1 }
+    if minute.saturating_mul(MINUTE) == nanos {
+        minute
+    } else {
+        minute + 1
+    }
 }
 
 /// The minutes that lie in a range as a whole.
@@ -490,7 +549,11 @@ struct RollUpJudge<'a> {
 
 impl<'a> RollUpJudge<'a> {
     fn new(plan: &'a Plan<'a>, names: &'a Names) -> Self {
-        Self { plan, names, verdicts: FxHashMap::default() }
+        Self {
+            plan,
+            names,
+            verdicts: FxHashMap::default(),
+        }
     }
 
     /// The priority of a roll-up that matches.
@@ -498,15 +561,18 @@ impl<'a> RollUpJudge<'a> {
         if self.plan.everything {
             return Priority::from_number(cell.priority);
         }
-        *self.verdicts.entry((cell.container, cell.rule, cell.priority)).or_insert_with(|| {
-            let container = self.names.containers.get(&cell.container)?;
-            let rule = self.names.rules.get(&cell.rule)?;
-            let priority = Priority::from_number(cell.priority)?;
-            let container = (&*container.id, &*container.name);
-            self.plan
-                .matches_rollup(container, &rule.rule, priority, rule.category)
-                .then_some(priority)
-        })
+        *self
+            .verdicts
+            .entry((cell.container, cell.rule, cell.priority))
+            .or_insert_with(|| {
+                let container = self.names.containers.get(&cell.container)?;
+                let rule = self.names.rules.get(&cell.rule)?;
+                let priority = Priority::from_number(cell.priority)?;
+                let container = (&*container.id, &*container.name);
+                self.plan
+                    .matches_rollup(container, &rule.rule, priority, rule.category)
+                    .then_some(priority)
+            })
     }
 }
 
@@ -582,11 +648,18 @@ impl FieldCount {
             .map(|(value, count)| FacetValue { value, count })
             .collect();
         values.sort_unstable_by(|left, right| {
-            right.count.cmp(&left.count).then_with(|| left.value.cmp(&right.value))
+            right
+                .count
+                .cmp(&left.count)
+                .then_with(|| left.value.cmp(&right.value))
         });
         let rest = values.split_off(limit.min(values.len()));
         let other = self.folded + rest.iter().map(|value| value.count).sum::<u64>();
-        Facet { field: self.field, values, other }
+        Facet {
+            field: self.field,
+            values,
+            other,
+        }
     }
 }
 

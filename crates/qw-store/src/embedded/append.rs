@@ -38,8 +38,14 @@ impl Embedded {
         batches: &mut Vec<Batch>,
     ) -> Result<Vec<Appended>, StoreError> {
         let too_long = |position: &Position| position.0.len() > MAX_POSITION;
-        if batches.iter().any(|batch| batch.position.as_ref().is_some_and(too_long)) {
-            return Err(StoreError::TooLarge { what: "a position", limit: MAX_POSITION });
+        if batches
+            .iter()
+            .any(|batch| batch.position.as_ref().is_some_and(too_long))
+        {
+            return Err(StoreError::TooLarge {
+                what: "a position",
+                limit: MAX_POSITION,
+            });
         }
         if self.hot_is_overfull() {
             self.seal()?;
@@ -91,7 +97,10 @@ impl Embedded {
             }
             let stored = std::mem::take(&mut batch.events).into_iter().map(|event| {
                 last_id += 1;
-                StoredEvent { id: EventId(last_id), event }
+                StoredEvent {
+                    id: EventId(last_id),
+                    event,
+                }
             });
             appended.push(Appended::Stored(stored.collect()));
         }
@@ -106,7 +115,11 @@ impl Embedded {
         let count = chunks.iter().map(|events| events.len()).sum::<usize>();
         if count == 0 {
             let (added, place) = (Added::default(), Place::Nowhere);
-            return Ok(Written { last_id, added, place });
+            return Ok(Written {
+                last_id,
+                added,
+                place,
+            });
         }
         let (tally, added) = rollup::count(connection, &self.names(), events())
             .map_err(failed("number containers and rules"))?;
@@ -127,8 +140,10 @@ impl Embedded {
             catalogue::insert_segment(connection, &row).map_err(failed("record a segment"))?;
             Place::Segment(self.segment(row))
         } else {
-            let payload = hot::encode(events())
-                .map_err(|source| StoreError::File { doing: "pack events", source })?;
+            let payload = hot::encode(events()).map_err(|source| StoreError::File {
+                doing: "pack events",
+                source,
+            })?;
             let chunks: Vec<Arc<HotChunk>> = chunks.into_iter().filter_map(HotChunk::new).collect();
             let times = chunks.iter().map(|chunk| (chunk.min_time, chunk.max_time));
             let row = HotRow {
@@ -142,7 +157,11 @@ impl Embedded {
             catalogue::insert_hot(connection, &row).map_err(failed("write events"))?;
             Place::Hot(chunks)
         };
-        Ok(Written { last_id, added, place })
+        Ok(Written {
+            last_id,
+            added,
+            place,
+        })
     }
 
     fn show(&self, written: Written) {
@@ -150,7 +169,9 @@ impl Embedded {
             Arc::make_mut(&mut *self.names.write()).extend(written.added);
         }
         let mut view = self.view.write();
-        self.counters.events_appended.fetch_add(written.last_id - view.last_id, Relaxed);
+        self.counters
+            .events_appended
+            .fetch_add(written.last_id - view.last_id, Relaxed);
         view.last_id = written.last_id;
         match written.place {
             Place::Nowhere => {}
@@ -165,7 +186,11 @@ impl Embedded {
 
 /// Moves the source on to `batch`; false when it was stored before.
 fn claim(connection: &Connection, batch: &Batch, last_id: u64) -> rusqlite::Result<bool> {
-    let BatchId { source, epoch, sequence } = &batch.id;
+    let BatchId {
+        source,
+        epoch,
+        sequence,
+    } = &batch.id;
     let highest = catalogue::highest_sequence(connection, source, *epoch)?;
     if highest.is_some_and(|highest| *sequence <= highest) {
         return Ok(false);

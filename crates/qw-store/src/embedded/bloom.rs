@@ -152,7 +152,12 @@ impl BloomBuilder {
     /// The filter's bytes, folded as far as it stays selective.
     pub(super) fn finish(self) -> Vec<u8> {
         let bits = (START_BLOCKS * LANES * 32) as f64;
-        let ones: u32 = self.blocks.iter().flatten().map(|lane| lane.count_ones()).sum();
+        let ones: u32 = self
+            .blocks
+            .iter()
+            .flatten()
+            .map(|lane| lane.count_ones())
+            .sum();
         let zeros = 1.0 - f64::from(ones) / bits;
         // Blocks fill unevenly, which makes the rate half again what even ones would have.
         let rate = |fold: usize| 1.5 * (1.0 - zeros.powi(fold as i32)).powi(LANES as i32);
@@ -177,9 +182,12 @@ pub(super) fn block_index(hash: u64, blocks: usize) -> usize {
 
 /// True when `block`, the one that [`block_index`] names, may have been given `hash`.
 pub(super) fn block_contains(block: &[u8; BLOCK_BYTES], hash: u64) -> bool {
-    block.chunks_exact(4).zip(lane_bits(hash)).all(|(bytes, bit)| {
-        <[u8; 4]>::try_from(bytes).is_ok_and(|bytes| u32::from_le_bytes(bytes) & bit != 0)
-    })
+    block
+        .chunks_exact(4)
+        .zip(lane_bits(hash))
+        .all(|(bytes, bit)| {
+            <[u8; 4]>::try_from(bytes).is_ok_and(|bytes| u32::from_le_bytes(bytes) & bit != 0)
+        })
 }
 
 fn lane_bits(hash: u64) -> [u32; LANES] {
@@ -208,7 +216,9 @@ fn for_each_word(text: &str, mut visit: impl FnMut(u64)) {
             }
         });
     } else {
-        tokens(text).filter_map(|token| hash_of_word(&token)).for_each(visit);
+        tokens(text)
+            .filter_map(|token| hash_of_word(&token))
+            .for_each(visit);
     }
 }
 
@@ -273,7 +283,10 @@ fn hash_bytes(bytes: &[u8], start: usize, end: usize, or: u64) -> u64 {
 
 /// The `length` bytes from `at` on, little-endian, zeros above; reads eight at once where it can.
 fn load(bytes: &[u8], at: usize, length: usize) -> u64 {
-    match bytes.get(at..at + 8).and_then(|bytes| <[u8; 8]>::try_from(bytes).ok()) {
+    match bytes
+        .get(at..at + 8)
+        .and_then(|bytes| <[u8; 8]>::try_from(bytes).ok())
+    {
         Some(eight) => u64::from_le_bytes(eight) & (u64::MAX >> (64 - 8 * length)),
         None => bytes[at..at + length]
             .iter()
@@ -307,11 +320,16 @@ mod tests {
     #[test]
     fn words_are_runs_of_letters_and_digits_in_lower_case() {
         let check = |text: &str, expected: &[&str]| {
-            let expected: Vec<_> =
-                expected.iter().filter_map(|word| hash_of_word(word)).collect();
+            let expected: Vec<_> = expected
+                .iter()
+                .filter_map(|word| hash_of_word(word))
+                .collect();
             assert_eq!(words(text), expected, "{text}");
         };
-        check("Shell spawned (user=root)", &["shell", "spawned", "user", "root"]);
+        check(
+            "Shell spawned (user=root)",
+            &["shell", "spawned", "user", "root"],
+        );
         check("/usr/bin/bash-5.1", &["usr", "bin", "bash", "5", "1"]);
         check("Größe É", &["größe", "é"]);
         check("--", &[]);

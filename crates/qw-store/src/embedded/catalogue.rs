@@ -121,7 +121,8 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, CatalogueError> {
     let mut connection = Connection::open(path)?;
     configure(&connection, 4096)?;
     // A foreign database is told apart before anything in it is changed.
-    let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let application: i32 =
+        connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let tables: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if application != APPLICATION && (application != 0 || tables > 0) {
@@ -147,7 +148,10 @@ fn migrate(connection: &mut Connection) -> Result<(), CatalogueError> {
     let done = usize::try_from(found)
         .ok()
         .filter(|done| *done <= MIGRATIONS.len())
-        .ok_or(CatalogueError::Newer { found, known: MIGRATIONS.len() })?;
+        .ok_or(CatalogueError::Newer {
+            found,
+            known: MIGRATIONS.len(),
+        })?;
     for (version, migration) in MIGRATIONS.iter().enumerate().skip(done) {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute_batch(migration)?;
@@ -167,7 +171,10 @@ pub(super) struct Readers {
 
 impl Readers {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, idle: Mutex::new(Vec::new()) }
+        Self {
+            path,
+            idle: Mutex::new(Vec::new()),
+        }
     }
 
     /// Runs `read` in one read transaction, so that all it reads is of one moment.
@@ -323,8 +330,12 @@ pub(super) fn segments(connection: &Connection) -> rusqlite::Result<Vec<SegmentR
                 row_groups: row.get(7)?,
                 priorities: row.get(8)?,
                 categories: row.get(9)?,
-                containers: row.get::<_, Option<Vec<u8>>>(10)?.map(|bytes| bytes_to_numbers(&bytes)),
-                rules: row.get::<_, Option<Vec<u8>>>(11)?.map(|bytes| bytes_to_numbers(&bytes)),
+                containers: row
+                    .get::<_, Option<Vec<u8>>>(10)?
+                    .map(|bytes| bytes_to_numbers(&bytes)),
+                rules: row
+                    .get::<_, Option<Vec<u8>>>(11)?
+                    .map(|bytes| bytes_to_numbers(&bytes)),
             })
         })?
         .collect()
@@ -338,7 +349,10 @@ pub(super) fn delete_segment(connection: &Connection, file: u64) -> rusqlite::Re
 }
 
 fn numbers_to_bytes(numbers: &[u32]) -> Vec<u8> {
-    numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+    numbers
+        .iter()
+        .flat_map(|number| number.to_le_bytes())
+        .collect()
 }
 
 fn bytes_to_numbers(bytes: &[u8]) -> Box<[u32]> {
@@ -461,7 +475,11 @@ pub(super) fn change_state(
     change: &StateChange<'_>,
 ) -> rusqlite::Result<()> {
     match *change {
-        StateChange::Put { collection, key, value } => connection
+        StateChange::Put {
+            collection,
+            key,
+            value,
+        } => connection
             .prepare_cached(
                 "INSERT INTO state (collection, key, value) VALUES (?, ?, ?)
                  ON CONFLICT DO UPDATE SET value = excluded.value",

@@ -133,7 +133,9 @@ impl ColumnSet {
 
     /// The columns given.
     pub(super) fn of(columns: &[Column]) -> Self {
-        columns.iter().fold(Self::default(), |set, column| set.with(*column))
+        columns
+            .iter()
+            .fold(Self::default(), |set, column| set.with(*column))
     }
 
     /// This set and `column`.
@@ -206,13 +208,16 @@ pub(super) fn properties(level: i32) -> Result<WriterProperties> {
         match column {
             Column::Id | Column::Time => {
                 builder = builder
+                    .set_column_compression(path.clone(), Compression::UNCOMPRESSED)
                     .set_column_encoding(path.clone(), Encoding::DELTA_BINARY_PACKED)
                     .set_column_statistics_enabled(path.clone(), EnabledStatistics::Chunk)
                     .set_column_data_page_row_count_limit(path, usize::MAX);
             }
             Column::Output | Column::OutputFields => {}
+            // Dictionary and bit packing leave zstd little to gain and it would cost every reader.
             _ => {
                 builder = builder
+                    .set_column_compression(path.clone(), Compression::UNCOMPRESSED)
                     .set_column_dictionary_enabled(path.clone(), true)
                     .set_column_data_page_row_count_limit(path, usize::MAX);
             }
@@ -243,6 +248,10 @@ mod tests {
         let set = ColumnSet::of(&[Column::Time, Column::OutputFields]);
         assert!(set.contains(Column::Time) && set.contains(Column::OutputFields));
         assert!(!set.contains(Column::Id));
-        assert!(Column::ALL.into_iter().all(|column| ColumnSet::ALL.contains(column)));
+        assert!(
+            Column::ALL
+                .into_iter()
+                .all(|column| ColumnSet::ALL.contains(column))
+        );
     }
 }

@@ -30,7 +30,12 @@ impl HotChunk {
     pub(super) fn new(events: Arc<[StoredEvent]>) -> Option<Arc<Self>> {
         let (min_time, max_time) = time_bounds(&events)?;
         let bytes = events.iter().map(|stored| stored.event.size_bytes()).sum();
-        Some(Arc::new(Self { events, min_time, max_time, bytes }))
+        Some(Arc::new(Self {
+            events,
+            min_time,
+            max_time,
+            bytes,
+        }))
     }
 
     /// Number of the first event.
@@ -77,11 +82,16 @@ pub(super) fn decode(blob: &[u8], first_id: u64) -> std::io::Result<Vec<StoredEv
     };
     let mut json = Vec::new();
     let limit = MAX_PLAIN_BYTES as u64 + 1;
-    zstd::stream::Decoder::new(packed)?.take(limit).read_to_end(&mut json)?;
+    zstd::stream::Decoder::new(packed)?
+        .take(limit)
+        .read_to_end(&mut json)?;
     let events: Vec<Event> = serde_json::from_slice(&json)?;
     Ok(events
         .into_iter()
         .zip(first_id..)
-        .map(|(event, id)| StoredEvent { id: EventId(id), event })
+        .map(|(event, id)| StoredEvent {
+            id: EventId(id),
+            event,
+        })
         .collect())
 }

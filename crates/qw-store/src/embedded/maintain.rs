@@ -22,7 +22,6 @@ use crate::{
     },
 };
 
-
 /// Segments are merged when at least this many can be.
 const MERGE_AT_LEAST: usize = 4;
 /// Segments merged into one at most.
@@ -52,21 +51,23 @@ impl Embedded {
     }
 
     fn hot_is_due(&self, now: Timestamp, retention: &Retention) -> bool {
-        let max_age = retention.max_age.map_or(self.options.seal_age, |age| age.min(self.options.seal_age));
+        let max_age = retention
+            .max_age
+            .map_or(self.options.seal_age, |age| age.min(self.options.seal_age));
         let view = self.view.read();
         let oldest = view.hot.iter().map(|chunk| chunk.min_time).min();
         view.hot_events >= self.options.seal_events
             || view.hot_bytes >= self.options.seal_bytes
-            || oldest.is_some_and(|oldest| {
-                now.since(Timestamp::from_nanos(oldest)) > max_age
-            })
+            || oldest.is_some_and(|oldest| now.since(Timestamp::from_nanos(oldest)) > max_age)
     }
 
     /// Writes the hot tail to a segment; the number of segments written.
     pub(super) fn seal(&self) -> Result<u64, StoreError> {
         let _sealing = self.sealing.lock();
         let hot = self.view.read().hot.clone();
-        let Some(last_id) = hot.last().map(|chunk| chunk.last_id()) else { return Ok(0) };
+        let Some(last_id) = hot.last().map(|chunk| chunk.last_id()) else {
+            return Ok(0);
+        };
         let mut events: Vec<&StoredEvent> =
             hot.iter().flat_map(|chunk| chunk.events.iter()).collect();
         events.sort_by_key(|stored| (stored.event.time, stored.id));
@@ -77,12 +78,18 @@ impl Embedded {
             Ok(())
         })?;
         let bounds = Bounds::of(events.iter().copied());
-        self.swap("seal events", &[], Some(last_id), segment, |connection, segment| {
-            // Every container and rule has had its number since the events were appended.
-            let (tally, _) = rollup::count(connection, &self.names(), events.iter().copied())?;
-            catalogue::delete_hot_through(connection, last_id)?;
-            Ok(segment.row(bounds, groups, &tally))
-        })?;
+        self.swap(
+            "seal events",
+            &[],
+            Some(last_id),
+            segment,
+            |connection, segment| {
+                // Every container and rule has had its number since the events were appended.
+                let (tally, _) = rollup::count(connection, &self.names(), events.iter().copied())?;
+                catalogue::delete_hot_through(connection, last_id)?;
+                Ok(segment.row(bounds, groups, &tally))
+            },
+        )?;
         self.counters.segments_sealed.fetch_add(1, Relaxed);
         Ok(1)
     }
@@ -137,23 +144,31 @@ impl Embedded {
     /// The next segments to merge into one, in order of time.
     fn next_merge(&self) -> Option<Merge> {
         let view = self.view();
-        let mut segments: Vec<&Arc<Segment>> =
-            view.segments.iter().filter(|segment| !segment.damaged.load(Relaxed)).collect();
+        let mut segments: Vec<&Arc<Segment>> = view
+            .segments
+            .iter()
+            .filter(|segment| !segment.damaged.load(Relaxed))
+            .collect();
         segments.sort_by_key(|segment| (segment.row.min_time, segment.row.file));
         // Row groups half full on average are copied; emptier ones are worth writing anew.
         let dense_rows = (self.options.group_rows / 2) as u64;
-        let (dense, sparse): (Vec<_>, Vec<_>) = segments
-            .into_iter()
-            .partition(|segment| segment.row.count >= dense_rows * u64::from(segment.row.row_groups));
+        let (dense, sparse): (Vec<_>, Vec<_>) = segments.into_iter().partition(|segment| {
+            segment.row.count >= dense_rows * u64::from(segment.row.row_groups)
+        });
         let sparse = sparse.into_iter().filter_map(|segment| {
             let file = self.cache.open(segment);
-            let file = file.inspect_err(|error| self.report_damage(segment, error)).ok()?;
+            let file = file
+                .inspect_err(|error| self.report_damage(segment, error))
+                .ok()?;
             Some((segment, file.plain_bytes()))
         });
-        let sparse = self.run(sparse, 2 * self.options.group_rows as u64, REWRITE_BYTES).map(Merge::Rewrite);
+        let sparse = self
+            .run(sparse, 2 * self.options.group_rows as u64, REWRITE_BYTES)
+            .map(Merge::Rewrite);
         sparse.or_else(|| {
             let dense = dense.into_iter().map(|segment| (segment, 0));
-            self.run(dense, self.options.segment_events, u64::MAX).map(Merge::Splice)
+            self.run(dense, self.options.segment_events, u64::MAX)
+                .map(Merge::Splice)
         })
     }
 
@@ -182,7 +197,12 @@ impl Embedded {
         };
         let worthy = |run: &[(Arc<Segment>, u64)]| {
             let start = (0..run.len()).find(|start| is_worth(&run[*start..]))?;
-            Some(run[start..].iter().map(|(segment, _)| Arc::clone(segment)).collect())
+            Some(
+                run[start..]
+                    .iter()
+                    .map(|(segment, _)| Arc::clone(segment))
+                    .collect(),
+            )
         };
         let mut run: Vec<(Arc<Segment>, u64)> = Vec::new();
         for (segment, size) in segments {
@@ -252,10 +272,13 @@ impl Embedded {
         segment: &Segment,
         read: impl FnOnce(&Arc<SegmentFile>) -> ParquetResult<T>,
     ) -> Result<T, StoreError> {
-        self.cache.open(segment).and_then(|file| read(&file)).map_err(|error| {
-            self.report_damage(segment, &error);
-            segment.error(&error)
-        })
+        self.cache
+            .open(segment)
+            .and_then(|file| read(&file))
+            .map_err(|error| {
+                self.report_damage(segment, &error);
+                segment.error(&error)
+            })
     }
 
     fn apply_retention(
@@ -264,12 +287,19 @@ impl Embedded {
         retention: &Retention,
         done: &mut Maintenance,
     ) -> Result<(), StoreError> {
-        let cutoff = retention.max_age.map(|age| now.saturating_sub(age).as_nanos());
+        let cutoff = retention
+            .max_age
+            .map(|age| now.saturating_sub(age).as_nanos());
         let view = self.view();
         let mut segments: Vec<Arc<Segment>> = view.segments.iter().cloned().collect();
         segments.sort_by_key(|segment| (segment.row.max_time, segment.row.file));
-        let mut bytes = segments.iter().map(|segment| segment.row.bytes).sum::<u64>()
-            + retention.max_size_bytes.map_or(0, |_| self.catalogue_bytes());
+        let mut bytes = segments
+            .iter()
+            .map(|segment| segment.row.bytes)
+            .sum::<u64>()
+            + retention
+                .max_size_bytes
+                .map_or(0, |_| self.catalogue_bytes());
         drop(view);
         for segment in segments {
             let too_old = cutoff.is_some_and(|cutoff| segment.row.max_time < cutoff);
@@ -292,7 +322,9 @@ impl Embedded {
     /// Removes a segment and takes its events off the roll-ups.
     fn drop_segment(&self, segment: &Arc<Segment>) -> Result<(), StoreError> {
         // What cannot be read cannot be uncounted; its minutes go with `forget`.
-        let tally = self.read(segment, |file| self.tally(file)).unwrap_or_default();
+        let tally = self
+            .read(segment, |file| self.tally(file))
+            .unwrap_or_default();
         let doing = "drop a segment";
         let old = std::slice::from_ref(segment);
         self.transact(
@@ -348,7 +380,15 @@ impl Embedded {
                 if let (Some(container), Some(rule)) = (container, rule) {
                     let priority = priority(priorities[row])?.as_number();
                     let minute = minute_of(time);
-                    tally.add(Cell { minute, container, rule, priority }, category);
+                    tally.add(
+                        Cell {
+                            minute,
+                            container,
+                            rule,
+                            priority,
+                        },
+                        category,
+                    );
                 }
             }
         }
@@ -359,7 +399,9 @@ impl Embedded {
     fn forget(&self, cutoff: Option<i64>) -> Result<(), StoreError> {
         let view = self.view();
         let hot = view.hot.iter().map(|chunk| chunk.min_time);
-        let oldest = hot.chain(view.segments.iter().map(|segment| segment.row.min_time)).min();
+        let oldest = hot
+            .chain(view.segments.iter().map(|segment| segment.row.min_time))
+            .min();
         let before = match (oldest, cutoff) {
             (Some(oldest), Some(cutoff)) => oldest.min(cutoff),
             (Some(time), None) | (None, Some(time)) => time,

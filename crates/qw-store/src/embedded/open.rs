@@ -67,24 +67,34 @@ impl Embedded {
         let properties = format::properties(options.compression_level)
             .map_err(|error| OpenError::Options(error.to_string()))?;
         if options.group_rows == 0 || options.direct_events == 0 {
-            return Err(OpenError::Options("a size of zero makes no sense".to_owned()));
+            return Err(OpenError::Options(
+                "a size of zero makes no sense".to_owned(),
+            ));
         }
-        let file_error =
-            |source| OpenError::File { directory: directory.to_owned(), source };
+        let file_error = |source| OpenError::File {
+            directory: directory.to_owned(),
+            source,
+        };
         let segments = directory.join("segments");
         fs::create_dir_all(&segments).map_err(file_error)?;
         let lock = lock(directory)?;
         let path = directory.join("catalogue.sqlite");
-        let connection = catalogue::open_writer(&path).map_err(|error| {
-            OpenError::Catalogue { path: path.clone(), reason: describe(&error) }
+        let connection = catalogue::open_writer(&path).map_err(|error| OpenError::Catalogue {
+            path: path.clone(),
+            reason: describe(&error),
         })?;
         let readers = Readers::new(path.clone());
         let counters = Counters::default();
-        let loaded = load(&connection, &counters)
-            .map_err(|reason| OpenError::Catalogue { path: path.clone(), reason })?;
+        let loaded = load(&connection, &counters).map_err(|reason| OpenError::Catalogue {
+            path: path.clone(),
+            reason,
+        })?;
         let next_file =
             remove_leftovers(&segments, &loaded.segments, &options).map_err(file_error)?;
-        let mut view = View { last_id: loaded.last_id, ..View::default() };
+        let mut view = View {
+            last_id: loaded.last_id,
+            ..View::default()
+        };
         for chunk in loaded.hot {
             view.push_hot(chunk);
         }
@@ -100,7 +110,10 @@ impl Embedded {
         Ok(Self {
             directory: directory.to_owned(),
             properties: Arc::new(properties),
-            writer: Mutex::new(Writer { connection, orphans: Vec::new() }),
+            writer: Mutex::new(Writer {
+                connection,
+                orphans: Vec::new(),
+            }),
             readers,
             view: RwLock::new(view),
             names: RwLock::new(Arc::new(loaded.names)),
@@ -129,7 +142,10 @@ impl Drop for DirectoryLock {
 }
 
 fn lock(directory: &Path) -> Result<DirectoryLock, OpenError> {
-    let file_error = |source| OpenError::File { directory: directory.to_owned(), source };
+    let file_error = |source| OpenError::File {
+        directory: directory.to_owned(),
+        source,
+    };
     let file = fs::OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -140,9 +156,9 @@ fn lock(directory: &Path) -> Result<DirectoryLock, OpenError> {
         .0;
     match file.try_lock() {
         Ok(()) => Ok(DirectoryLock(file)),
-        Err(TryLockError::WouldBlock) => {
-            Err(OpenError::InUse { directory: directory.to_owned() })
-        }
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse {
+            directory: directory.to_owned(),
+        }),
         Err(TryLockError::Error(source)) => Err(file_error(source)),
     }
 }
@@ -163,7 +179,10 @@ fn load(connection: &rusqlite::Connection, counters: &Counters) -> Result<Loaded
                 chunks.extend(HotChunk::new(events.into()));
             }
             result => {
-                let error = result.err().map(|error| error.to_string()).unwrap_or_default();
+                let error = result
+                    .err()
+                    .map(|error| error.to_string())
+                    .unwrap_or_default();
                 tracing::error!(
                     first_id = row.first_id,
                     last_id = row.last_id,
@@ -194,8 +213,14 @@ fn remove_leftovers(
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let name = entry.file_name();
-        let Some(name) = name.to_str().filter(|name| is_ours(name)) else { continue };
-        if let Some(number) = name.split('.').next().and_then(|digits| digits.parse::<u64>().ok()) {
+        let Some(name) = name.to_str().filter(|name| is_ours(name)) else {
+            continue;
+        };
+        if let Some(number) = name
+            .split('.')
+            .next()
+            .and_then(|digits| digits.parse::<u64>().ok())
+        {
             next = next.max(number.saturating_add(1));
         }
         if !named.contains(name) {
@@ -209,7 +234,9 @@ fn remove_leftovers(
 fn is_ours(name: &str) -> bool {
     let path = Path::new(name);
     let path = match path.extension() {
-        Some(extension) if extension == OsStr::new("tmp") => Path::new(path.file_stem().unwrap_or_default()),
+        Some(extension) if extension == OsStr::new("tmp") => {
+            Path::new(path.file_stem().unwrap_or_default())
+        }
         _ => path,
     };
     path.extension() == Some(OsStr::new("parquet"))
@@ -250,4 +277,3 @@ fn describe(error: &(dyn std::error::Error + 'static)) -> String {
     }
     text
 }
-

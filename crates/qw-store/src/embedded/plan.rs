@@ -48,9 +48,9 @@ impl<'a> Plan<'a> {
     pub(super) fn new(filter: &'a Filter, range: TimeRange, names: &Names) -> Self {
         let constraints = filter.constraints();
         let earliest = constraints.earliest.unwrap_or(range.start);
-        let latest = constraints
-            .latest
-            .map_or(range.end.as_nanos(), |latest| latest.as_nanos().saturating_add(1));
+        let latest = constraints.latest.map_or(range.end.as_nanos(), |latest| {
+            latest.as_nanos().saturating_add(1)
+        });
         let times = range.start.max(earliest).as_nanos()..range.end.as_nanos().min(latest);
         if filter.is_everything() {
             return Self {
@@ -72,7 +72,10 @@ impl<'a> Plan<'a> {
             .iter()
             .filter(|(_, name)| {
                 let container = Some((&*name.id, &*name.name));
-                filter.may_match(&Known { container, ..Known::default() })
+                filter.may_match(&Known {
+                    container,
+                    ..Known::default()
+                })
             })
             .map(|(number, _)| *number)
             .collect();
@@ -81,7 +84,11 @@ impl<'a> Plan<'a> {
             .iter()
             .filter(|(_, name)| {
                 let (rule, category) = (Some(&*name.rule), Some(name.category));
-                filter.may_match(&Known { rule, category, ..Known::default() })
+                filter.may_match(&Known {
+                    rule,
+                    category,
+                    ..Known::default()
+                })
             })
             .map(|(number, _)| *number)
             .collect();
@@ -99,7 +106,11 @@ impl<'a> Plan<'a> {
             .collect();
         let container_hash = |number: &u32| {
             let name = names.containers.get(number)?;
-            let text = if name.id.is_empty() { &name.name } else { &name.id };
+            let text = if name.id.is_empty() {
+                &name.name
+            } else {
+                &name.id
+            };
             (!text.is_empty()).then(|| hash_of(Kind::Container, text))
         };
         clauses.extend(asked(containers.as_deref(), container_hash));
@@ -126,7 +137,10 @@ impl<'a> Plan<'a> {
     /// True when the filter looks at nothing but priority and category.
     pub(super) fn only_totals(&self) -> bool {
         self.exact
-            && self.columns.without(ColumnSet::of(&[Column::Priority, Column::Category])).is_empty()
+            && self
+                .columns
+                .without(ColumnSet::of(&[Column::Priority, Column::Category]))
+                .is_empty()
     }
 
     /// True when `event`, which lies in the range, matches.
@@ -159,7 +173,7 @@ impl<'a> Plan<'a> {
             return Ok(Vec::new());
         }
         if self.clauses.is_empty() {
-            return Ok(vec![0..layout.rows]);
+            return Ok(std::iter::once(0..layout.rows).collect());
         }
         let mut parts = Vec::new();
         for (part, rows) in file.parts(group) {
@@ -206,7 +220,11 @@ impl<'a> Plan<'a> {
         let use_categories =
             self.exact && self.columns.contains(Column::Category) || self.categories != u8::MAX;
         let texts = |reader: &mut GroupReader, wanted: bool, column, rows: &[u32]| {
-            if wanted { reader.texts(column, Rows::Some(rows)) } else { Ok(Vec::new()) }
+            if wanted {
+                reader.texts(column, Rows::Some(rows))
+            } else {
+                Ok(Vec::new())
+            }
         };
         let ids = texts(reader, use_containers, Column::ContainerId, &candidates)?;
         let names = texts(reader, use_containers, Column::ContainerName, &candidates)?;
@@ -287,34 +305,40 @@ impl<'a> Plan<'a> {
             return Ok(rows.to_vec());
         }
         let selected = Rows::Some(rows);
-        let outputs = reader.texts(Column::Output, selected)?;
-        let fields = reader.texts(Column::OutputFields, selected)?;
         let mut found: Vec<bool> = vec![true; rows.len()];
         for needle in &self.needles {
-            let mut here: Vec<bool> = outputs
-                .iter()
-                .zip(&fields)
-                .zip(&found)
-                .map(|((output, fields), found)| {
-                    *found && (may_hold(output.data(), needle) || may_hold(fields.data(), needle))
-                })
-                .collect();
-            for column in SHARED_TEXTS {
-                if here.iter().zip(&found).all(|(here, found)| here == found) {
+            let mut here = vec![false; rows.len()];
+            // A needle occurs in what the filter looks at, or the event does not match.
+            for column in TEXTS
+                .into_iter()
+                .filter(|column| self.columns.contains(*column))
+            {
+                if here == found {
                     break;
                 }
+                let is_own = matches!(column, Column::Output | Column::OutputFields);
                 let mut verdicts = FxHashMap::default();
                 for (row, value) in reader.texts(column, selected)?.iter().enumerate() {
-                    if found[row] && !here[row] {
-                        here[row] = *verdicts
-                            .entry(address(value))
-                            .or_insert_with(|| may_hold(value.data(), needle));
+                    if !found[row] || here[row] {
+                        continue;
                     }
+                    here[row] = if is_own {
+                        may_hold(value.data(), needle)
+                    } else {
+                        *verdicts
+                            .entry(address(value))
+                            .or_insert_with(|| may_hold(value.data(), needle))
+                    };
                 }
             }
             found = here;
         }
-        Ok(rows.iter().zip(found).filter(|(_, found)| *found).map(|(row, _)| *row).collect())
+        Ok(rows
+            .iter()
+            .zip(found)
+            .filter(|(_, found)| *found)
+            .map(|(row, _)| *row)
+            .collect())
     }
 
     /// True when a roll-up of these matches; only for exact plans.
@@ -326,12 +350,16 @@ impl<'a> Plan<'a> {
         category: Category,
     ) -> bool {
         self.everything
-            || self.filter.matches_rollup(container.0, container.1, rule, priority, category)
+            || self
+                .filter
+                .matches_rollup(container.0, container.1, rule, priority, category)
     }
 }
 
-/// Columns of texts that events share.
-const SHARED_TEXTS: [Column; 16] = [
+/// Columns of texts, those first in which a word is most likely found.
+const TEXTS: [Column; 18] = [
+    Column::OutputFields,
+    Column::Output,
     Column::Rule,
     Column::Tags,
     Column::ProcessName,
@@ -360,37 +388,56 @@ fn is_needle(token: &str) -> bool {
 /// beyond ASCII may hide one.
 fn may_hold(text: &[u8], needles: &[String]) -> bool {
     let hides = || !text.is_ascii() || memchr::memchr(b'\\', text).is_some();
-    needles.iter().any(|needle| contains(text, needle.as_bytes())) || hides()
+    needles
+        .iter()
+        .any(|needle| contains(text, needle.as_bytes()))
+        || hides()
 }
 
 /// True when `needle`, in lower case, occurs in `text`, whatever its case.
 fn contains(text: &[u8], needle: &[u8]) -> bool {
-    let Some(first) = needle.first() else { return true };
-    let places = memchr::memchr2_iter(*first, first.to_ascii_uppercase(), text);
-    places.into_iter().any(|at| {
-        text.get(at..at + needle.len())
+    // The rarest letter makes the fewest stops.
+    let rarity = |byte: &u8| COMMON_LETTERS.iter().position(|common| common == byte);
+    let rarest =
+        (0..needle.len()).max_by_key(|at| rarity(&needle[*at]).unwrap_or(COMMON_LETTERS.len()));
+    let Some(rarest) = rarest else { return true };
+    let (lower, upper) = (needle[rarest], needle[rarest].to_ascii_uppercase());
+    memchr::memchr2_iter(lower, upper, text).any(|at| {
+        at.checked_sub(rarest)
+            .and_then(|start| text.get(start..start + needle.len()))
             .is_some_and(|candidate| candidate.eq_ignore_ascii_case(needle))
     })
 }
 
+/// What events are mostly made of, the commonest first; digits because of ids, ports and times.
+const COMMON_LETTERS: &[u8] = b"e1023456789ataoinrscdplmu_fhgbvyxwkjqz";
+
 /// One clause out of few wanted numbers; none when there are many, or one has no name.
 fn asked(wanted: Option<&[u32]>, hash: impl Fn(&u32) -> Option<u64>) -> Option<Vec<u64>> {
-    wanted.filter(|wanted| wanted.len() <= ASKED_BY_NAME)?.iter().map(hash).collect()
+    wanted
+        .filter(|wanted| wanted.len() <= ASKED_BY_NAME)?
+        .iter()
+        .map(hash)
+        .collect()
 }
 
 /// True unless both ascending lists are known and have nothing in common.
 fn intersect(wanted: Option<&[u32]>, present: Option<&[u32]>) -> bool {
-    let (Some(wanted), Some(present)) = (wanted, present) else { return true };
-    present.iter().any(|number| wanted.binary_search(number).is_ok())
+    let (Some(wanted), Some(present)) = (wanted, present) else {
+        return true;
+    };
+    present
+        .iter()
+        .any(|number| wanted.binary_search(number).is_ok())
 }
 
 /// The columns that judging `expression` reads.
 fn columns(expression: &Expression) -> ColumnSet {
     match expression {
         Expression::Everything => ColumnSet::default(),
-        Expression::And(parts) | Expression::Or(parts) => {
-            parts.iter().fold(ColumnSet::default(), |set, part| set.union(columns(part)))
-        }
+        Expression::And(parts) | Expression::Or(parts) => parts
+            .iter()
+            .fold(ColumnSet::default(), |set, part| set.union(columns(part))),
         Expression::Not(part) => columns(part),
         Expression::Exists { field }
         | Expression::Matches { field, .. }
@@ -476,7 +523,12 @@ mod tests {
                 ),
                 Some(_) => {}
                 None if field.name == "tags" => assert!(set.contains(Column::Tags)),
-                None => assert_eq!(set, ColumnSet::of(&[Column::OutputFields]), "{}", field.name),
+                None => assert_eq!(
+                    set,
+                    ColumnSet::of(&[Column::OutputFields]),
+                    "{}",
+                    field.name
+                ),
             }
         }
     }

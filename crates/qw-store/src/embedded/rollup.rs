@@ -43,14 +43,23 @@ impl Names {
         let mut statement = connection.prepare("SELECT number, id, name FROM container")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            let name = ContainerName { id: row.get(1)?, name: row.get(2)? };
+            let name = ContainerName {
+                id: row.get(1)?,
+                name: row.get(2)?,
+            };
             names.add_container(row.get(0)?, name);
         }
         let mut statement = connection.prepare("SELECT number, name, category FROM rule")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let category = Category::from_number(row.get(2)?).unwrap_or(Category::Unknown);
-            names.add_rule(row.get(0)?, RuleName { rule: row.get(1)?, category });
+            names.add_rule(
+                row.get(0)?,
+                RuleName {
+                    rule: row.get(1)?,
+                    category,
+                },
+            );
         }
         Ok(names)
     }
@@ -76,12 +85,20 @@ impl Names {
     }
 
     pub(super) fn container_number(&self, id: &str, name: &str) -> Option<u32> {
-        let name = ContainerName { id: id.into(), name: name.into() };
+        let name = ContainerName {
+            id: id.into(),
+            name: name.into(),
+        };
         self.container_numbers.get(&name).copied()
     }
 
     pub(super) fn rule_number(&self, rule: &str, category: Category) -> Option<u32> {
-        self.rule_numbers.get(&RuleName { rule: rule.into(), category }).copied()
+        self.rule_numbers
+            .get(&RuleName {
+                rule: rule.into(),
+                category,
+            })
+            .copied()
     }
 
     pub(super) fn remove_containers(&mut self, numbers: &[u32]) {
@@ -135,7 +152,10 @@ struct Seen {
 impl Tally {
     pub(super) fn add(&mut self, cell: Cell, category: Category) {
         *self.cells.entry(cell).or_default() += 1;
-        *self.totals.entry((cell.minute, cell.priority, category as u8)).or_default() += 1;
+        *self
+            .totals
+            .entry((cell.minute, cell.priority, category as u8))
+            .or_default() += 1;
     }
 
     /// Numbers of the containers counted, ascending.
@@ -150,9 +170,12 @@ impl Tally {
 
     /// Bit sets of the priorities and categories counted.
     pub(super) fn masks(&self) -> (u8, u8) {
-        self.totals.keys().fold((0, 0), |(priorities, categories), (_, priority, category)| {
-            (priorities | 1 << priority, categories | 1 << category)
-        })
+        self.totals.keys().fold(
+            (0, 0),
+            |(priorities, categories), (_, priority, category)| {
+                (priorities | 1 << priority, categories | 1 << category)
+            },
+        )
     }
 }
 
@@ -192,10 +215,11 @@ pub(super) fn count<'a>(
         };
         tally.add(cell, event.category);
         tally.rules.insert(rule);
-        let seen = tally
-            .containers
-            .entry(container)
-            .or_insert_with(|| Seen { image: Arc::default(), first: time, last: time });
+        let seen = tally.containers.entry(container).or_insert_with(|| Seen {
+            image: Arc::default(),
+            first: time,
+            last: time,
+        });
         seen.first = seen.first.min(time);
         seen.last = seen.last.max(time);
         if seen.image.is_empty() {
@@ -206,7 +230,11 @@ pub(super) fn count<'a>(
 }
 
 fn image(container: &ContainerRef) -> &Arc<str> {
-    if container.image.is_empty() { &container.image_repository } else { &container.image }
+    if container.image.is_empty() {
+        &container.image_repository
+    } else {
+        &container.image
+    }
 }
 
 struct Numbering<'a> {
@@ -225,7 +253,10 @@ impl Numbering<'_> {
         if let Some(number) = self.containers.get(&address) {
             return Ok(*number);
         }
-        let name = ContainerName { id: container.id.clone(), name: container.name.clone() };
+        let name = ContainerName {
+            id: container.id.clone(),
+            name: container.name.clone(),
+        };
         let known = self.names.container_numbers.get(&name);
         let number = match known.or_else(|| self.added_containers.get(&name)) {
             Some(number) => *number,
@@ -251,7 +282,10 @@ impl Numbering<'_> {
         if let Some(number) = self.rules.get(&key) {
             return Ok(*number);
         }
-        let name = RuleName { rule: event.rule.clone(), category: event.category };
+        let name = RuleName {
+            rule: event.rule.clone(),
+            category: event.category,
+        };
         let known = self.names.rule_numbers.get(&name);
         let number = match known.or_else(|| self.added_rules.get(&name)) {
             Some(number) => *number,
@@ -291,8 +325,11 @@ pub(super) fn subtract(connection: &Connection, tally: &Tally) -> rusqlite::Resu
 }
 
 fn change(connection: &Connection, tally: &Tally, sign: i64) -> rusqlite::Result<()> {
-    let mut cells: Vec<(Cell, i64)> =
-        tally.cells.iter().map(|(cell, count)| (*cell, count * sign)).collect();
+    let mut cells: Vec<(Cell, i64)> = tally
+        .cells
+        .iter()
+        .map(|(cell, count)| (*cell, count * sign))
+        .collect();
     let hour = |cell: &Cell| cell.minute.div_euclid(HOUR_MINUTES);
     let key = |cell: &Cell| (hour(cell), cell.container, cell.rule, cell.priority);
     cells.sort_unstable_by_key(|(cell, _)| (key(cell), cell.minute));
@@ -305,8 +342,20 @@ fn change(connection: &Connection, tally: &Tally, sign: i64) -> rusqlite::Result
             AND priority = ?4 AND minute = ?5 AND count + ?6 <= 0",
     )?;
     for (cell, count) in &cells {
-        let Cell { minute, container, rule, priority } = *cell;
-        minutes.run(params![hour(cell), container, rule, priority, minute, count])?;
+        let Cell {
+            minute,
+            container,
+            rule,
+            priority,
+        } = *cell;
+        minutes.run(params![
+            hour(cell),
+            container,
+            rule,
+            priority,
+            minute,
+            count
+        ])?;
     }
     let mut hours = Upsert::new(
         connection,
@@ -350,7 +399,11 @@ impl<'a> Upsert<'a> {
     ) -> rusqlite::Result<Self> {
         Ok(Self {
             upsert: connection.prepare_cached(upsert)?,
-            delete: if sign < 0 { Some(connection.prepare_cached(delete)?) } else { None },
+            delete: if sign < 0 {
+                Some(connection.prepare_cached(delete)?)
+            } else {
+                None
+            },
         })
     }
 
@@ -371,7 +424,10 @@ pub(super) fn forget_before(connection: &Connection, before: i64) -> rusqlite::R
     for (sql, bound) in [
         ("DELETE FROM rollup_minute WHERE hour < ?", hour),
         ("DELETE FROM rollup_hour WHERE hour < ?", hour),
-        ("DELETE FROM total_minute WHERE minute < ?", hour * HOUR_MINUTES),
+        (
+            "DELETE FROM total_minute WHERE minute < ?",
+            hour * HOUR_MINUTES,
+        ),
     ] {
         connection.prepare_cached(sql)?.execute([bound])?;
     }
@@ -405,10 +461,16 @@ pub(super) fn totals(
     )?;
     let mut rows = statement.query([minutes.start, minutes.end])?;
     while let Some(row) = rows.next()? {
-        if let (Some(priority), Some(category)) =
-            (Priority::from_number(row.get(1)?), Category::from_number(row.get(2)?))
-        {
-            visit(row.get(0)?, priority, category, row.get::<_, i64>(3)?.max(0) as u64);
+        if let (Some(priority), Some(category)) = (
+            Priority::from_number(row.get(1)?),
+            Category::from_number(row.get(2)?),
+        ) {
+            visit(
+                row.get(0)?,
+                priority,
+                category,
+                row.get::<_, i64>(3)?.max(0) as u64,
+            );
         }
     }
     Ok(())
@@ -447,7 +509,11 @@ pub(super) fn counts(
     if whole.is_empty() {
         return part(
             minutes.start.div_euclid(HOUR_MINUTES),
-            minutes.end.saturating_sub(1).div_euclid(HOUR_MINUTES).saturating_add(1),
+            minutes
+                .end
+                .saturating_sub(1)
+                .div_euclid(HOUR_MINUTES)
+                .saturating_add(1),
         );
     }
     if minutes.start < whole.start.saturating_mul(HOUR_MINUTES) {
@@ -466,7 +532,10 @@ pub(super) fn counts(
 
 /// The hours that lie in `minutes` as a whole.
 pub(super) fn whole_hours(minutes: &Range<i64>) -> Range<i64> {
-    let start = minutes.start.saturating_add(HOUR_MINUTES - 1).div_euclid(HOUR_MINUTES);
+    let start = minutes
+        .start
+        .saturating_add(HOUR_MINUTES - 1)
+        .div_euclid(HOUR_MINUTES);
     let end = minutes.end.div_euclid(HOUR_MINUTES);
     if start < end { start..end } else { 0..0 }
 }

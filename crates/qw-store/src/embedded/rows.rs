@@ -44,7 +44,9 @@ pub(super) fn read_events(
         }
     }
     let mut shared = Shared::default();
-    let Rows::Some(indices) = rows else { return Ok(Vec::new()) };
+    let Rows::Some(indices) = rows else {
+        return Ok(Vec::new());
+    };
     (0..indices.len())
         .map(|row| {
             let text = |column: Column| texts[column.index()].get(row);
@@ -61,7 +63,10 @@ pub(super) fn read_events(
                 output: text(Column::Output).map_or(Ok(""), as_str)?.into(),
                 output_fields: fields(text(Column::OutputFields).map_or(Ok("{}"), as_str)?)?,
             };
-            Ok(StoredEvent { id: EventId(ids.get(row).copied().unwrap_or_default() as u64), event })
+            Ok(StoredEvent {
+                id: EventId(ids.get(row).copied().unwrap_or_default() as u64),
+                event,
+            })
         })
         .collect()
 }
@@ -71,7 +76,11 @@ fn optional<T>(
     column: Column,
     read: impl FnOnce() -> Result<Vec<T>>,
 ) -> Result<Vec<T>> {
-    if columns.contains(column) { read() } else { Ok(Vec::new()) }
+    if columns.contains(column) {
+        read()
+    } else {
+        Ok(Vec::new())
+    }
 }
 
 /// The priority a segment's number stands for.
@@ -127,7 +136,9 @@ impl Shared {
     }
 
     fn tags(&mut self, value: Option<&ByteArray>) -> Result<Arc<[Arc<str>]>> {
-        let Some(value) = value else { return Ok(Arc::default()) };
+        let Some(value) = value else {
+            return Ok(Arc::default());
+        };
         if let Some(tags) = self.tags.get(&address(value)) {
             return Ok(tags.clone());
         }

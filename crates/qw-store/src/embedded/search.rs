@@ -31,8 +31,8 @@ use crate::{
 
 /// A page has at most this many events.
 const MAX_LIMIT: usize = 10_000;
-/// Rows judged at a time when a judgement needs the wide columns.
-const SLICE: usize = 512;
+/// Rows judged at a time when a judgement needs the wide columns: those that share a page.
+const SLICE: u32 = 1024;
 
 /// Order of a listing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,12 +71,14 @@ impl Sequence {
     /// The cursor that goes on with the events whose keys are `bound` or later.
     fn cursor_at(self, bound: Key) -> PageCursor {
         match self {
-            Self::NewestFirst => {
-                PageCursor { time: Timestamp::from_nanos(!bound.0), id: EventId(u64::MAX) }
-            }
-            Self::OldestFirst | Self::ByNumber => {
-                PageCursor { time: Timestamp::from_nanos(bound.0), id: EventId(0) }
-            }
+            Self::NewestFirst => PageCursor {
+                time: Timestamp::from_nanos(!bound.0),
+                id: EventId(u64::MAX),
+            },
+            Self::OldestFirst | Self::ByNumber => PageCursor {
+                time: Timestamp::from_nanos(bound.0),
+                id: EventId(0),
+            },
         }
     }
 }
@@ -147,7 +149,9 @@ struct Search<'a> {
 impl Embedded {
     pub(super) fn search_events(&self, query: &EventQuery) -> Result<EventPage, QueryError> {
         if query.limit == 0 || query.limit > MAX_LIMIT {
-            return Err(QueryError::Invalid(format!("limit is not between 1 and {MAX_LIMIT}")));
+            return Err(QueryError::Invalid(format!(
+                "limit is not between 1 and {MAX_LIMIT}"
+            )));
         }
         let sequence = match query.order {
             Order::NewestFirst => Sequence::NewestFirst,
@@ -156,17 +160,15 @@ impl Embedded {
         let view = self.view();
         let names = self.names();
         let plan = Plan::new(&query.filter, query.range, &names);
-        let after = query.after.map(|after| sequence.key(after.time.as_nanos(), after.id.0));
-        self.search(&view, &plan, sequence, after, query.limit, query.budget)
+        let after = query
+            .after
+            .map(|after| sequence.key(after.time.as_nanos(), after.id.0));
+        Ok(self.search(&view, &plan, sequence, after, query.limit, query.budget))
     }
 
-    pub(super) fn search_after(
-        &self,
-        after: EventId,
-        limit: usize,
-    ) -> Result<Vec<StoredEvent>, QueryError> {
+    pub(super) fn search_after(&self, after: EventId, limit: usize) -> Vec<StoredEvent> {
         if limit == 0 {
-            return Ok(Vec::new());
+            return Vec::new();
         }
         let view = self.view();
         let filter = Filter::everything();
@@ -174,14 +176,15 @@ impl Embedded {
         let sequence = Sequence::ByNumber;
         let after = Some(sequence.key(0, after.0));
         let limit = limit.min(MAX_LIMIT);
-        let page = self.search(&view, &plan, sequence, after, limit, Duration::MAX)?;
-        Ok(page.events)
+        self.search(&view, &plan, sequence, after, limit, Duration::MAX)
+            .events
     }
 
-    pub(super) fn search_event(&self, id: EventId) -> Result<Option<StoredEvent>, QueryError> {
-        let Some(before) = id.0.checked_sub(1) else { return Ok(None) };
-        let mut events = self.search_after(EventId(before), 1)?;
-        Ok(events.pop().filter(|stored| stored.id == id))
+    pub(super) fn search_event(&self, id: EventId) -> Option<StoredEvent> {
+        let before = EventId(id.0.checked_sub(1)?);
+        self.search_after(before, 1)
+            .pop()
+            .filter(|stored| stored.id == id)
     }
 
     fn search(
@@ -192,7 +195,7 @@ impl Embedded {
         after: Option<Key>,
         limit: usize,
         budget: Duration,
-    ) -> Result<EventPage, QueryError> {
+    ) -> EventPage {
         let mut search = Search {
             store: self,
             plan,
@@ -209,13 +212,21 @@ impl Embedded {
         };
         for chunk in &view.hot {
             let ids = (chunk.first_id(), chunk.last_id());
-            search.wait((chunk.min_time, chunk.max_time), ids, Unit::Hot(chunk.clone()));
+            search.wait(
+                (chunk.min_time, chunk.max_time),
+                ids,
+                Unit::Hot(chunk.clone()),
+            );
         }
         for segment in view.segments.iter() {
             let row = &segment.row;
             if plan.may_match_segment(row) {
                 let unit = Unit::Segment(segment.clone());
-                search.wait((row.min_time, row.max_time), (row.first_id, row.last_id), unit);
+                search.wait(
+                    (row.min_time, row.max_time),
+                    (row.first_id, row.last_id),
+                    unit,
+                );
             } else {
                 self.counters.segments_pruned.fetch_add(1, Relaxed);
             }
@@ -248,17 +259,27 @@ impl Search<'_> {
         let bound = self.after.map_or(first, |after| first.max(after));
         let ticket = self.tickets;
         self.tickets += 1;
-        self.waiting.push(Reverse(Waiting { bound, ticket, unit }));
+        self.waiting.push(Reverse(Waiting {
+            bound,
+            ticket,
+            unit,
+        }));
     }
 
     /// Looks at units until enough is found; the bound of the next unit when the budget ended it.
     fn run(&mut self, budget: Duration) -> Option<Key> {
         let started = Instant::now();
-        let first_bound = self.waiting.peek().map_or(Key::FIRST, |Reverse(next)| next.bound);
+        let first_bound = self
+            .waiting
+            .peek()
+            .map_or(Key::FIRST, |Reverse(next)| next.bound);
         while let Some(Reverse(next)) = self.waiting.peek() {
             let next_bound = next.bound;
             if self.found.len() >= self.limit
-                && self.found.last_key_value().is_some_and(|(worst, _)| *worst < next_bound)
+                && self
+                    .found
+                    .last_key_value()
+                    .is_some_and(|(worst, _)| *worst < next_bound)
             {
                 return None;
             }
@@ -356,8 +377,12 @@ impl Search<'_> {
         // Best first, so that the rest can be left alone once enough is found.
         rows.sort_unstable_by_key(|row| keys[*row as usize]);
         let mut used = false;
-        for slice in rows.chunks(if self.plan.exact { rows.len().max(1) } else { SLICE }) {
-            if slice.first().is_none_or(|row| !self.is_wanted(keys[*row as usize])) {
+        let is_near = |left: &u32, right: &u32| self.plan.exact || left / SLICE == right / SLICE;
+        for slice in rows.chunk_by(is_near) {
+            if slice
+                .first()
+                .is_none_or(|row| !self.is_wanted(keys[*row as usize]))
+            {
                 break;
             }
             let mut slice = slice.to_vec();
@@ -368,7 +393,8 @@ impl Search<'_> {
             }
         }
         if used {
-            self.units.push(Unit::Group(segment.clone(), file.clone(), group));
+            self.units
+                .push(Unit::Group(segment.clone(), file.clone(), group));
         }
         Ok(())
     }
@@ -377,7 +403,10 @@ impl Search<'_> {
     fn is_wanted(&self, key: Key) -> bool {
         self.after.is_none_or(|after| key > after)
             && (!self.overflowed
-                || self.found.last_key_value().is_none_or(|(worst, _)| key < *worst))
+                || self
+                    .found
+                    .last_key_value()
+                    .is_none_or(|(worst, _)| key < *worst))
     }
 
     fn insert(&mut self, key: Key, place: Place) {
@@ -389,14 +418,17 @@ impl Search<'_> {
     }
 
     /// Reads the events found before `frontier`.
-    fn page(mut self, frontier: Option<Key>) -> Result<EventPage, QueryError> {
+    fn page(mut self, frontier: Option<Key>) -> EventPage {
         if let Some(frontier) = frontier {
             self.store.counters.queries_cut.fetch_add(1, Relaxed);
-            self.found.split_off(&frontier);
+            drop(self.found.split_off(&frontier));
         }
         let mut by_unit: BTreeMap<usize, Vec<(u32, Key)>> = BTreeMap::new();
         for (key, place) in &self.found {
-            by_unit.entry(place.unit).or_default().push((place.row, *key));
+            by_unit
+                .entry(place.unit)
+                .or_default()
+                .push((place.row, *key));
         }
         let mut events = BTreeMap::new();
         for (unit, mut rows) in by_unit {
@@ -432,12 +464,12 @@ impl Search<'_> {
             None if more => last.map(|key| self.cursor_of(key)),
             None => None,
         };
-        Ok(EventPage {
+        EventPage {
             events: events.into_values().collect(),
             next,
             complete: frontier.is_none() && self.whole,
             scanned: self.scanned,
-        })
+        }
     }
 
     fn cursor_of(&self, key: Key) -> PageCursor {
@@ -445,6 +477,9 @@ impl Search<'_> {
             Sequence::NewestFirst => (!key.0, !key.1),
             Sequence::OldestFirst | Sequence::ByNumber => (key.0, key.1),
         };
-        PageCursor { time: Timestamp::from_nanos(time), id: EventId(id) }
+        PageCursor {
+            time: Timestamp::from_nanos(time),
+            id: EventId(id),
+        }
     }
 }

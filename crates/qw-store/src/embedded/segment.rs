@@ -43,7 +43,13 @@ pub(super) struct Segment {
 impl Segment {
     pub(super) fn new(row: SegmentRow, path: PathBuf, files: Arc<dyn FileSystem>) -> Self {
         let (obsolete, damaged) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { row, path, files, obsolete, damaged }
+        Self {
+            row,
+            path,
+            files,
+            obsolete,
+            damaged,
+        }
     }
 
     /// File name, for messages.
@@ -58,7 +64,10 @@ impl Segment {
 
     /// The error for a segment that could not be read or written.
     pub(super) fn error(&self, error: &ParquetError) -> StoreError {
-        StoreError::Segment { segment: self.name(), what: error.to_string() }
+        StoreError::Segment {
+            segment: self.name(),
+            what: error.to_string(),
+        }
     }
 
     pub(super) fn make_obsolete(&self) {
@@ -134,13 +143,22 @@ pub(super) struct Bounds {
 
 impl Bounds {
     /// Of no events; joins to the other side.
-    pub(super) const EMPTY: Self =
-        Self { first_id: u64::MAX, last_id: 0, min_time: i64::MAX, max_time: i64::MIN };
+    pub(super) const EMPTY: Self = Self {
+        first_id: u64::MAX,
+        last_id: 0,
+        min_time: i64::MAX,
+        max_time: i64::MIN,
+    };
 
     pub(super) fn of<'a>(events: impl Iterator<Item = &'a StoredEvent>) -> Self {
         events.fold(Self::EMPTY, |bounds, stored| {
             let (id, time) = (stored.id.0, stored.event.time.as_nanos());
-            bounds.join(Self { first_id: id, last_id: id, min_time: time, max_time: time })
+            bounds.join(Self {
+                first_id: id,
+                last_id: id,
+                min_time: time,
+                max_time: time,
+            })
         })
     }
 
@@ -172,7 +190,12 @@ impl Embedded {
         });
         let result = written.and_then(|(bytes, rows)| {
             files.sync_directory(&self.segment_directory())?;
-            Ok(NewSegment { file, path: path.clone(), bytes, rows })
+            Ok(NewSegment {
+                file,
+                path: path.clone(),
+                bytes,
+                rows,
+            })
         });
         result.map_err(|error| {
             for path in [&temporary, &path] {
@@ -182,12 +205,19 @@ impl Embedded {
             }
             match error {
                 ParquetError::External(error) => match error.downcast::<std::io::Error>() {
-                    Ok(source) => StoreError::File { doing: "write a segment", source: *source },
-                    Err(error) => {
-                        StoreError::Segment { segment: file_name(file), what: error.to_string() }
-                    }
+                    Ok(source) => StoreError::File {
+                        doing: "write a segment",
+                        source: *source,
+                    },
+                    Err(error) => StoreError::Segment {
+                        segment: file_name(file),
+                        what: error.to_string(),
+                    },
                 },
-                error => StoreError::Segment { segment: file_name(file), what: error.to_string() },
+                error => StoreError::Segment {
+                    segment: file_name(file),
+                    what: error.to_string(),
+                },
             }
         })
     }
@@ -265,13 +295,21 @@ impl SegmentCache {
         let mut open = self.open.lock();
         open.tick += 1;
         let tick = open.tick;
-        if open.files.insert(number, (Arc::clone(&file), tick)).is_none() {
+        if open
+            .files
+            .insert(number, (Arc::clone(&file), tick))
+            .is_none()
+        {
             open.bytes += file.size_bytes();
         }
         while open.files.len() > 1
             && (open.bytes > self.max_bytes || open.files.len() > self.max_files)
         {
-            let oldest = open.files.iter().map(|(number, (_, used))| (*used, *number)).min();
+            let oldest = open
+                .files
+                .iter()
+                .map(|(number, (_, used))| (*used, *number))
+                .min();
             if let Some((_, number)) = oldest {
                 open.close(number);
             }

@@ -3,7 +3,14 @@
 //! What the footer says is kept in a compact form: sixteen bytes per column chunk, so that the
 //! layout of every segment of a large store fits in memory.
 
-use std::{io::Read, ops::Range, os::unix::fs::FileExt, path::Path, sync::Arc};
+use std::{
+    io::Read,
+    ops::Range,
+    os::unix::fs::FileExt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use fs_err as fs;
@@ -69,15 +76,19 @@ impl SegmentFile {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let file = fs::File::open(path)?;
         let length = file.metadata()?.len();
-        let mut opened = Self { file, length, groups: Box::default() };
+        let mut opened = Self {
+            file,
+            length,
+            groups: Box::default(),
+        };
         let metadata = opened.metadata()?;
-        opened.groups = layout(&metadata, length)?;
+        opened.groups = guarded(|| layout(&metadata, length))?;
         Ok(opened)
     }
 
     /// The whole footer, read anew.
     pub(super) fn metadata(&self) -> Result<ParquetMetaData> {
-        ParquetMetaDataReader::new().parse_and_finish(self)
+        guarded(|| ParquetMetaDataReader::new().parse_and_finish(self))
     }
 
     /// The row groups.
@@ -92,7 +103,11 @@ impl SegmentFile {
 
     /// Approximate memory this takes, in bytes.
     pub(super) fn size_bytes(&self) -> usize {
-        let blooms = self.groups.iter().map(|group| size_of_val(&*group.blooms)).sum::<usize>();
+        let blooms = self
+            .groups
+            .iter()
+            .map(|group| size_of_val(&*group.blooms))
+            .sum::<usize>();
         size_of::<Self>() + size_of_val(&*self.groups) + blooms
     }
 
@@ -100,9 +115,9 @@ impl SegmentFile {
     pub(super) fn parts(&self, group: usize) -> impl Iterator<Item = (usize, Range<u32>)> {
         let group = &self.groups[group];
         let part = BLOOM_ROWS as u32;
-        (0..group.blooms.len()).zip((0..group.rows).step_by(BLOOM_ROWS)).map(
-            move |(index, start)| (index, start..start.saturating_add(part).min(group.rows)),
-        )
+        (0..group.blooms.len())
+            .zip((0..group.rows).step_by(BLOOM_ROWS))
+            .map(move |(index, start)| (index, start..start.saturating_add(part).min(group.rows)))
     }
 
     /// False when no row of part `part` of row group `group` has been given `hash`; reads 32 bytes.
@@ -113,7 +128,11 @@ impl SegmentFile {
         }
         let mut block = [0; BLOCK_BYTES];
         let index = block_index(hash, blocks as usize);
-        read_exact_at(&self.file, &mut block, offset + (index * BLOCK_BYTES) as u64)?;
+        read_exact_at(
+            &self.file,
+            &mut block,
+            offset + (index * BLOCK_BYTES) as u64,
+        )?;
         Ok(block_contains(&block, hash))
     }
 
@@ -129,7 +148,11 @@ impl SegmentFile {
 
     /// Reader of one row group.
     pub(super) fn group(self: &Arc<Self>, group: usize) -> GroupReader {
-        GroupReader { file: Arc::clone(self), group, chunks: [const { None }; COLUMNS] }
+        GroupReader {
+            file: Arc::clone(self),
+            group,
+            chunks: [const { None }; COLUMNS],
+        }
     }
 }
 
@@ -144,11 +167,17 @@ impl ChunkReader for SegmentFile {
 
     fn get_read(&self, start: u64) -> Result<Self::T> {
         let file = self.file.file().try_clone()?;
-        Ok(Box::new(std::io::BufReader::with_capacity(64 * 1024, FileFrom { file, at: start })))
+        Ok(Box::new(std::io::BufReader::with_capacity(
+            64 * 1024,
+            FileFrom { file, at: start },
+        )))
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
-        if start.checked_add(length as u64).is_none_or(|end| end > self.length) {
+        if start
+            .checked_add(length as u64)
+            .is_none_or(|end| end > self.length)
+        {
             return Err(malformed("the footer points beyond the end of the file"));
         }
         let mut bytes = vec![0; length];
@@ -171,6 +200,16 @@ impl Read for FileFrom {
     }
 }
 
+/// Runs `read`; a panic of the Parquet reader over a damaged file becomes an error.
+fn guarded<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
+    // What a panic leaves half done is thrown away with the error.
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
+        Err(malformed(
+            "the file is damaged in a way the reader cannot bear",
+        ))
+    })
+}
+
 /// Reads at a place, which any number of threads may do at once.
 fn read_exact_at(file: &fs::File, buffer: &mut [u8], offset: u64) -> std::io::Result<()> {
     FileExt::read_exact_at(file.file(), buffer, offset)
@@ -185,7 +224,9 @@ fn layout(metadata: &ParquetMetaData, length: u64) -> Result<Box<[Group]>> {
             .and_then(|entry| entry.value.as_deref())
     };
     if value(FORMAT_KEY) != Some(FORMAT) {
-        return Err(malformed("not a segment of the version that this program reads"));
+        return Err(malformed(
+            "not a segment of the version that this program reads",
+        ));
     }
     let blooms: Vec<Vec<(u64, u32)>> = value(BLOOMS_KEY)
         .and_then(|text| serde_json::from_str(text).ok())
@@ -196,7 +237,10 @@ fn layout(metadata: &ParquetMetaData, length: u64) -> Result<Box<[Group]>> {
     let schema = file.schema_descr();
     let matches = schema.num_columns() == COLUMNS
         && Column::ALL.iter().all(|column| {
-            let (ours, theirs) = (DESCRIPTOR.column(column.index()), schema.column(column.index()));
+            let (ours, theirs) = (
+                DESCRIPTOR.column(column.index()),
+                schema.column(column.index()),
+            );
             ours.name() == theirs.name() && ours.physical_type() == theirs.physical_type()
         });
     if !matches {
@@ -210,11 +254,7 @@ fn layout(metadata: &ParquetMetaData, length: u64) -> Result<Box<[Group]>> {
         .collect()
 }
 
-fn group_layout(
-    group: &RowGroupMetaData,
-    blooms: Box<[(u64, u32)]>,
-    length: u64,
-) -> Result<Group> {
+fn group_layout(group: &RowGroupMetaData, blooms: Box<[(u64, u32)]>, length: u64) -> Result<Group> {
     let (min_id, max_id) = bounds(group.column(Column::Id.index()))?;
     let (min_time, max_time) = bounds(group.column(Column::Time.index()))?;
     let rows = u32::try_from(group.num_rows())?;
@@ -226,7 +266,12 @@ fn group_layout(
     if !blooms.iter().all(fits) || blooms.len() != (rows as usize).div_ceil(BLOOM_ROWS) {
         return Err(malformed("a bloom filter has an impossible place"));
     }
-    let mut chunks = [Chunk { offset: 0, length: 0, dictionary: false, compressed: false }; COLUMNS];
+    let mut chunks = [Chunk {
+        offset: 0,
+        length: 0,
+        dictionary: false,
+        compressed: false,
+    }; COLUMNS];
     for (chunk, column) in chunks.iter_mut().zip(group.columns()) {
         let (offset, bytes) = column.byte_range();
         if offset.checked_add(bytes).is_none_or(|end| end > length) {
@@ -253,9 +298,10 @@ fn group_layout(
 
 fn bounds(column: &ColumnChunkMetaData) -> Result<(i64, i64)> {
     match column.statistics() {
-        Some(Statistics::Int64(statistics)) => {
-            statistics.min_opt().copied().zip(statistics.max_opt().copied())
-        }
+        Some(Statistics::Int64(statistics)) => statistics
+            .min_opt()
+            .copied()
+            .zip(statistics.max_opt().copied()),
         _ => None,
     }
     .ok_or_else(|| malformed("a row group does not state its bounds"))
@@ -308,6 +354,10 @@ impl GroupReader {
     }
 
     fn read<T: DataType>(&mut self, column: Column, rows: Rows<'_>) -> Result<Vec<T::T>> {
+        guarded(|| self.decode::<T>(column, rows))
+    }
+
+    fn decode<T: DataType>(&mut self, column: Column, rows: Rows<'_>) -> Result<Vec<T::T>> {
         let total = self.layout().rows;
         let count = rows.count(total);
         let mut values = Vec::with_capacity(count);
@@ -338,7 +388,10 @@ impl GroupReader {
             Some(chunk) => Arc::clone(chunk),
             empty => {
                 let bytes = file.get_bytes(place.offset, place.length as usize)?;
-                Arc::clone(empty.insert(Arc::new(ChunkBytes { offset: place.offset, bytes })))
+                Arc::clone(empty.insert(Arc::new(ChunkBytes {
+                    offset: place.offset,
+                    bytes,
+                })))
             }
         };
         let descriptor = DESCRIPTOR.column(column.index());
@@ -354,9 +407,15 @@ impl GroupReader {
             .set_data_page_offset(offset)
             .set_dictionary_page_offset(place.dictionary.then_some(offset))
             .build()?;
-        let pages: Box<dyn PageReader> =
-            Box::new(SerializedPageReader::new(chunk, &metadata, rows as usize, None)?);
-        Ok(get_typed_column_reader(get_column_reader(descriptor, pages)))
+        let pages: Box<dyn PageReader> = Box::new(SerializedPageReader::new(
+            chunk,
+            &metadata,
+            rows as usize,
+            None,
+        )?);
+        Ok(get_typed_column_reader(get_column_reader(
+            descriptor, pages,
+        )))
     }
 }
 
@@ -393,7 +452,9 @@ impl ChunkReader for ChunkBytes {
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
         let bytes = self.from(start)?;
         if length > bytes.len() {
-            return Err(ParquetError::EOF("a page is longer than its column".to_owned()));
+            return Err(ParquetError::EOF(
+                "a page is longer than its column".to_owned(),
+            ));
         }
         Ok(bytes.slice(..length))
     }

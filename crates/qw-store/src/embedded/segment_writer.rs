@@ -32,29 +32,35 @@ pub(super) const GROUP_BYTES: usize = 16 << 20;
 
 /// A segment being written.
 pub(super) struct SegmentWriter {
-    writer: SerializedFileWriter<BufWriter<SyncedSink>>,
+    writer: SerializedFileWriter<Sink>,
     /// Of each row group the offset and blocks of its filters.
     blooms: Vec<Vec<(u64, u64)>>,
     rows: u64,
 }
 
-struct SyncedSink(Box<dyn FileSink>);
+/// A file that is written in large pieces: the Parquet writer flushes after every column, which
+/// nobody needs before the end.
+struct Sink(BufWriter<Box<dyn FileSink>>);
 
-impl Write for SyncedSink {
+impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0.write(bytes)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        self.0.flush()
+        Ok(())
     }
 }
 
 impl SegmentWriter {
     pub(super) fn new(sink: Box<dyn FileSink>, properties: Arc<WriterProperties>) -> Result<Self> {
-        let buffered = BufWriter::with_capacity(128 * 1024, SyncedSink(sink));
+        let buffered = Sink(BufWriter::with_capacity(128 * 1024, sink));
         let writer = SerializedFileWriter::new(buffered, SCHEMA.clone(), properties)?;
-        Ok(Self { writer, blooms: Vec::new(), rows: 0 })
+        Ok(Self {
+            writer,
+            blooms: Vec::new(),
+            rows: 0,
+        })
     }
 
     /// Rows written so far.
@@ -135,42 +141,48 @@ impl SegmentWriter {
 
     /// Offset and blocks of the filter written.
     fn write_bloom(&mut self, bloom: &[u8]) -> Result<(u64, u64)> {
-        let place = (self.writer.bytes_written() as u64, (bloom.len() / BLOCK_BYTES) as u64);
+        let place = (
+            self.writer.bytes_written() as u64,
+            (bloom.len() / BLOCK_BYTES) as u64,
+        );
         self.writer.write_all(bloom)?;
         Ok(place)
     }
 
     /// Writes the footer and returns once the file is on disk; its length in bytes.
     pub(super) fn finish(mut self) -> Result<u64> {
-        let blooms = serde_json::to_string(&self.blooms)
-            .map_err(|error| malformed(&error.to_string()))?;
+        let blooms =
+            serde_json::to_string(&self.blooms).map_err(|error| malformed(&error.to_string()))?;
         for (key, value) in [(FORMAT_KEY, FORMAT.to_owned()), (BLOOMS_KEY, blooms)] {
-            self.writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
+            self.writer
+                .append_key_value_metadata(KeyValue::new(key.to_owned(), value));
         }
         self.writer.finish()?;
         let length = self.writer.bytes_written() as u64;
-        let sink = self.writer.inner_mut();
+        let sink = &mut self.writer.inner_mut().0;
         sink.flush()?;
-        sink.get_mut().0.sync()?;
+        sink.get_mut().sync()?;
         Ok(length)
     }
 }
 
 /// How many of the first `rows` make a row group.
 fn group_length(rows: &[&StoredEvent], group_rows: usize) -> usize {
+    // A last group of a few rows costs as much as a full one to open, so it is joined to this one.
+    let wanted = if rows.len() < group_rows + group_rows / 4 {
+        rows.len()
+    } else {
+        group_rows
+    };
     let mut bytes = 0;
     let fitting = rows
         .iter()
-        .take(group_rows)
+        .take(wanted)
         .take_while(|row| {
             bytes += row.event.size_bytes();
             bytes <= GROUP_BYTES
         })
         .count();
-    // A last group of a few rows costs as much as a full one to open.
-    if fitting == group_rows && rows.len() < group_rows + group_rows / 4 && bytes < GROUP_BYTES / 2 {
-        return rows.len();
-    }
     fitting.max(1)
 }
 
@@ -184,9 +196,14 @@ fn write_column(
         Column::Id => write_numbers(writer, rows, |row| row.id.0 as i64),
         Column::Time => write_numbers(writer, rows, |row| row.event.time.as_nanos()),
         Column::Priority => {
-            let values: Vec<i32> =
-                rows.iter().map(|row| i32::from(row.event.priority.as_number())).collect();
-            writer.typed::<Int32Type>().write_batch(&values, None, None).map(|_| ())
+            let values: Vec<i32> = rows
+                .iter()
+                .map(|row| i32::from(row.event.priority.as_number()))
+                .collect();
+            writer
+                .typed::<Int32Type>()
+                .write_batch(&values, None, None)
+                .map(|_| ())
         }
         Column::Output => write_own(writer, rows, |event| &event.output),
         Column::OutputFields => write_own(writer, rows, |event| event.output_fields.get()),
@@ -195,8 +212,10 @@ fn write_column(
             write_texts(writer, &values)
         }
         _ => {
-            let values: Vec<ByteArray> =
-                rows.iter().map(|row| shared.text(text_of(&row.event, column))).collect();
+            let values: Vec<ByteArray> = rows
+                .iter()
+                .map(|row| shared.text(text_of(&row.event, column)))
+                .collect();
             write_texts(writer, &values)
         }
     }
@@ -233,11 +252,17 @@ fn write_numbers(
     number: impl Fn(&StoredEvent) -> i64,
 ) -> Result<()> {
     let values: Vec<i64> = rows.iter().map(|row| number(row)).collect();
-    writer.typed::<Int64Type>().write_batch(&values, None, None).map(|_| ())
+    writer
+        .typed::<Int64Type>()
+        .write_batch(&values, None, None)
+        .map(|_| ())
 }
 
 fn write_texts(writer: &mut SerializedColumnWriter<'_>, values: &[ByteArray]) -> Result<()> {
-    writer.typed::<ByteArrayType>().write_batch(values, None, None).map(|_| ())
+    writer
+        .typed::<ByteArrayType>()
+        .write_batch(values, None, None)
+        .map(|_| ())
 }
 
 /// Writes a text that belongs to each event alone, copied once into one buffer.

@@ -52,13 +52,22 @@ impl Embedded {
     pub(super) fn collect_statistics(&self) -> StoreStatistics {
         let view = self.view();
         let segments = &view.segments;
-        let hot_times = view.hot.iter().map(|chunk| (chunk.min_time, chunk.max_time));
-        let segment_times = segments.iter().map(|segment| (segment.row.min_time, segment.row.max_time));
+        let hot_times = view
+            .hot
+            .iter()
+            .map(|chunk| (chunk.min_time, chunk.max_time));
+        let segment_times = segments
+            .iter()
+            .map(|segment| (segment.row.min_time, segment.row.max_time));
         let times = || hot_times.clone().chain(segment_times.clone());
         let counters = &self.counters;
         let hot_events = view.hot_events as u64;
         StoreStatistics {
-            events: hot_events + segments.iter().map(|segment| segment.row.count).sum::<u64>(),
+            events: hot_events
+                + segments
+                    .iter()
+                    .map(|segment| segment.row.count)
+                    .sum::<u64>(),
             hot_events,
             segments: segments.len() as u64,
             segment_bytes: segments.iter().map(|segment| segment.row.bytes).sum(),

@@ -33,7 +33,9 @@ fn open(directory: &Path) -> Embedded {
 
 /// A directory in memory where there is one, for tests that commit thousands of times.
 fn fast_directory() -> tempfile::TempDir {
-    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .unwrap()
 }
 
 /// A batch of `count` events numbered from `first` on; its sequence is the number after the last.
@@ -58,7 +60,11 @@ fn numbered(first: u64, count: u64) -> Batch {
         output_fields: RawValue::from_string(format!("{{\"number\":{number}}}")).unwrap(),
     };
     Batch {
-        id: BatchId { source: SourceId::new("numbers"), epoch: 1, sequence: end },
+        id: BatchId {
+            source: SourceId::new("numbers"),
+            epoch: 1,
+            sequence: end,
+        },
         position: Some(Position(end.to_string())),
         received: Timestamp::EPOCH,
         events: (first..end).map(event).collect(),
@@ -67,7 +73,14 @@ fn numbered(first: u64, count: u64) -> Batch {
 
 /// The number in a numbered event.
 fn number_of(stored: &StoredEvent) -> u64 {
-    stored.event.output.rsplit(' ').next().unwrap().parse().unwrap()
+    stored
+        .event
+        .output
+        .rsplit(' ')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap()
 }
 
 fn ids(events: &[StoredEvent]) -> Vec<u64> {

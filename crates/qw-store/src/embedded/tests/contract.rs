@@ -16,7 +16,10 @@ struct Temporary<T> {
 fn temporary(options: Options) -> Temporary<Embedded> {
     let directory = fast_directory();
     let store = Embedded::open(directory.path(), options).unwrap();
-    Temporary { store, _directory: directory }
+    Temporary {
+        store,
+        _directory: directory,
+    }
 }
 
 macro_rules! forward {

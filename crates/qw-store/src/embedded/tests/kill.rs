@@ -24,7 +24,10 @@ const DIRECTORY: &str = "QUAYWATCH_KILL_TEST_DIRECTORY";
 fn child(directory: &Path) {
     let store = open(directory);
     let source = SourceId::new("numbers");
-    let mut next = store.cursor(&source).unwrap().map_or(0, |cursor| cursor.sequence);
+    let mut next = store
+        .cursor(&source)
+        .unwrap()
+        .map_or(0, |cursor| cursor.sequence);
     let mut random = Random::new(next + 1);
     let mut output = std::io::stdout();
     loop {
@@ -39,7 +42,9 @@ fn child(directory: &Path) {
             assert!(matches!(appended.as_slice(), [Appended::Duplicate]));
         }
         if random.below(3) == 0 {
-            store.maintain(Timestamp::EPOCH, &Retention::default()).unwrap();
+            store
+                .maintain(Timestamp::EPOCH, &Retention::default())
+                .unwrap();
         }
     }
 }
@@ -50,8 +55,12 @@ fn killed_at_any_moment_nothing_is_lost_or_repeated() {
         child(Path::new(&directory));
         return;
     }
-    let kills = std::env::var("QUAYWATCH_KILLS").ok().and_then(|text| text.parse().ok());
-    let seed = std::env::var("QUAYWATCH_SEED").ok().and_then(|text| text.parse().ok());
+    let kills = std::env::var("QUAYWATCH_KILLS")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    let seed = std::env::var("QUAYWATCH_SEED")
+        .ok()
+        .and_then(|text| text.parse().ok());
     let mut random = Random::new(seed.unwrap_or(1));
     let directory = tempfile::tempdir().unwrap();
     let mut acknowledged = 0;
@@ -67,10 +76,18 @@ fn killed_at_any_moment_nothing_is_lost_or_repeated() {
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         // A number of acknowledgements, then a moment measured by a spinning clock.
         for _ in 0..=random.below(120) {
-            let line = lines.by_ref().map_while(Result::ok).find(|line| line.contains("acknowledged"));
+            let line = lines
+                .by_ref()
+                .map_while(Result::ok)
+                .find(|line| line.contains("acknowledged"));
             let Some(line) = line else {
                 let mut error = String::new();
-                process.stderr.take().unwrap().read_to_string(&mut error).unwrap();
+                process
+                    .stderr
+                    .take()
+                    .unwrap()
+                    .read_to_string(&mut error)
+                    .unwrap();
                 panic!("the child ended by itself: {error}");
             };
             acknowledged = line.rsplit(' ').next().unwrap().parse().unwrap();
@@ -93,9 +110,14 @@ fn killed_at_any_moment_nothing_is_lost_or_repeated() {
 
 fn verify(directory: &Path, acknowledged: u64, kill: u64) {
     let store = open(directory);
-    let sequence =
-        store.cursor(&SourceId::new("numbers")).unwrap().map_or(0, |cursor| cursor.sequence);
-    assert!(sequence >= acknowledged, "kill {kill}: {acknowledged} acknowledged, at {sequence}");
+    let sequence = store
+        .cursor(&SourceId::new("numbers"))
+        .unwrap()
+        .map_or(0, |cursor| cursor.sequence);
+    assert!(
+        sequence >= acknowledged,
+        "kill {kill}: {acknowledged} acknowledged, at {sequence}"
+    );
     let mut numbers = BTreeSet::new();
     let mut after = EventId(0);
     loop {
@@ -103,14 +125,29 @@ fn verify(directory: &Path, acknowledged: u64, kill: u64) {
         let Some(last) = events.last() else { break };
         after = last.id;
         for stored in &events {
-            assert!(numbers.insert(number_of(stored)), "kill {kill}: {} twice", number_of(stored));
+            assert!(
+                numbers.insert(number_of(stored)),
+                "kill {kill}: {} twice",
+                number_of(stored)
+            );
         }
     }
     // The source numbers its events without gaps, and its position commits with them.
-    assert_eq!(numbers.len() as u64, sequence, "kill {kill}: every event up to the position");
-    assert!(numbers.iter().copied().eq(0..sequence), "kill {kill}: no event is missing");
+    assert_eq!(
+        numbers.len() as u64,
+        sequence,
+        "kill {kill}: every event up to the position"
+    );
+    assert!(
+        numbers.iter().copied().eq(0..sequence),
+        "kill {kill}: no event is missing"
+    );
     assert_eq!(store.statistics().events, sequence);
     assert_eq!(store.statistics().counters["events_lost_total"], 0);
     let rules = store.rule_activity(crate::TimeRange::ALL).unwrap();
-    assert_eq!(rules.iter().map(|rule| rule.count).sum::<u64>(), sequence, "roll-ups agree");
+    assert_eq!(
+        rules.iter().map(|rule| rule.count).sum::<u64>(),
+        sequence,
+        "roll-ups agree"
+    );
 }

@@ -35,7 +35,10 @@ fn reopened_store_has_the_same_events() {
     store.append(&mut vec![numbered(200, 1)]).unwrap();
     assert_eq!(store.last_id(), EventId(201));
     let statistics = store.statistics();
-    assert_eq!((statistics.oldest, statistics.newest), (Some(seconds(0)), Some(seconds(200))));
+    assert_eq!(
+        (statistics.oldest, statistics.newest),
+        (Some(seconds(0)), Some(seconds(200)))
+    );
     assert!(statistics.segment_bytes > 0 && statistics.catalogue_bytes > 0);
 }
 
@@ -71,16 +74,32 @@ fn merging_makes_few_large_segments_and_loses_nothing() {
         store.append(&mut vec![numbered(next, count)]).unwrap();
         store.seal().unwrap();
         if round % 5 == 0 {
-            merged += store.maintain(seconds(0), &Retention::default()).unwrap().compacted;
+            merged += store
+                .maintain(seconds(0), &Retention::default())
+                .unwrap()
+                .compacted;
         }
     }
-    merged += store.maintain(seconds(0), &Retention::default()).unwrap().compacted;
+    merged += store
+        .maintain(seconds(0), &Retention::default())
+        .unwrap()
+        .compacted;
     let statistics = store.statistics();
-    assert!(merged > 50 && statistics.segments < 20, "{merged} merged, {statistics:?}");
+    assert!(
+        merged > 50 && statistics.segments < 20,
+        "{merged} merged, {statistics:?}"
+    );
     let last = store.last_id().0;
     let check = |store: &Embedded| {
-        assert_eq!(ids(&store.events_after(EventId(0), 10_000).unwrap()), (1..=last).collect::<Vec<_>>());
-        for text in ["container-3", "number:77", "container.name:container-5 and rule:\"rule 2\""] {
+        assert_eq!(
+            ids(&store.events_after(EventId(0), 10_000).unwrap()),
+            (1..=last).collect::<Vec<_>>()
+        );
+        for text in [
+            "container-3",
+            "number:77",
+            "container.name:container-5 and rule:\"rule 2\"",
+        ] {
             let query = EventQuery {
                 range: TimeRange::ALL,
                 filter: parse(text).unwrap(),
@@ -103,16 +122,27 @@ fn merging_makes_few_large_segments_and_loses_nothing() {
     drop(store);
     let store = open(directory.path());
     check(&store);
-    let files = fs::read_dir(directory.path().join("segments")).unwrap().count();
+    let files = fs::read_dir(directory.path().join("segments"))
+        .unwrap()
+        .count();
     assert_eq!(files as u64, store.statistics().segments);
     // What has been merged up to its bounds is left alone.
-    assert_eq!(store.maintain(seconds(0), &Retention::default()).unwrap().compacted, 0);
+    assert_eq!(
+        store
+            .maintain(seconds(0), &Retention::default())
+            .unwrap()
+            .compacted,
+        0
+    );
 }
 
 #[test]
 fn retention_drops_whole_segments_by_age_and_by_size() {
     let directory = fast_directory();
-    let options = Options { segment_span: Duration::from_secs(200), ..small() };
+    let options = Options {
+        segment_span: Duration::from_secs(200),
+        ..small()
+    };
     let store = Embedded::open(directory.path(), options).unwrap();
     for start in 0..10 {
         store.append(&mut vec![numbered(start * 200, 200)]).unwrap();
@@ -126,17 +156,26 @@ fn retention_drops_whole_segments_by_age_and_by_size() {
     assert_eq!(store.statistics().oldest, Some(seconds(400)));
     assert_eq!(store.event(EventId(400)).unwrap(), None);
     assert!(store.event(EventId(401)).unwrap().is_some());
-    let counted: u64 =
-        store.rule_activity(TimeRange::ALL).unwrap().iter().map(|rule| rule.count).sum();
+    let counted: u64 = store
+        .rule_activity(TimeRange::ALL)
+        .unwrap()
+        .iter()
+        .map(|rule| rule.count)
+        .sum();
     assert_eq!(counted, 1600);
     let statistics = store.statistics();
     let segment = statistics.segment_bytes / statistics.segments;
     let max = statistics.catalogue_bytes + statistics.segment_bytes - 2 * segment;
-    let retention = Retention { max_age: None, max_size_bytes: Some(max) };
+    let retention = Retention {
+        max_age: None,
+        max_size_bytes: Some(max),
+    };
     let done = store.maintain(seconds(2000), &retention).unwrap();
     assert!((2..=4).contains(&done.dropped_segments), "{done:?}");
     assert_eq!(store.statistics().events, 1600 - done.dropped_events);
-    let files = fs::read_dir(directory.path().join("segments")).unwrap().count();
+    let files = fs::read_dir(directory.path().join("segments"))
+        .unwrap()
+        .count();
     assert_eq!(files as u64, store.statistics().segments);
 }
 
@@ -148,7 +187,9 @@ fn queries_and_appends_go_on_during_maintenance() {
         let writer = scope.spawn(|| {
             for _ in 0..80 {
                 let next = store.last_id().0;
-                store.append(&mut vec![numbered(next, 40 + next % 100)]).unwrap();
+                store
+                    .append(&mut vec![numbered(next, 40 + next % 100)])
+                    .unwrap();
             }
         });
         let keeper = scope.spawn(|| {
@@ -159,9 +200,16 @@ fn queries_and_appends_go_on_during_maintenance() {
         while !writer.is_finished() || !keeper.is_finished() {
             let last = store.last_id().0;
             let events = store.events_after(EventId(0), 10_000).unwrap();
-            assert!(events.len() as u64 >= last, "a reader never misses an event");
+            assert!(
+                events.len() as u64 >= last,
+                "a reader never misses an event"
+            );
             let unique: BTreeSet<u64> = ids(&events).into_iter().collect();
-            assert_eq!(unique.len(), events.len(), "a reader never sees an event twice");
+            assert_eq!(
+                unique.len(),
+                events.len(),
+                "a reader never sees an event twice"
+            );
         }
     });
     let statistics = store.statistics();
@@ -187,23 +235,42 @@ fn blooms_and_lists_keep_segments_and_row_groups_unread() {
             budget: Duration::MAX,
         };
         let found = store.events(&query).unwrap().events.len();
-        (found, store.statistics().counters["row_groups_read_total"] - before)
+        (
+            found,
+            store.statistics().counters["row_groups_read_total"] - before,
+        )
     };
     assert_eq!(read("nowhere"), (0, 0));
     assert_eq!(read("container:nowhere"), (0, 0));
     let (found, groups) = read("number:517");
-    assert!(found == 1 && groups <= 2, "{groups} row groups read for one number");
+    assert!(
+        found == 1 && groups <= 2,
+        "{groups} row groups read for one number"
+    );
     let (found, groups) = read("517");
-    assert!(found == 1 && groups <= 2, "{groups} row groups read for one word");
+    assert!(
+        found == 1 && groups <= 2,
+        "{groups} row groups read for one word"
+    );
     assert!(store.statistics().counters["row_groups_skipped_total"] > 0);
-    assert_eq!(store.events(&EventQuery {
-        range: TimeRange { start: seconds(500), end: seconds(510) },
-        filter: Filter::everything(),
-        order: Order::NewestFirst,
-        after: None,
-        limit: 100,
-        budget: Duration::MAX,
-    }).unwrap().events.len(), 10);
+    assert_eq!(
+        store
+            .events(&EventQuery {
+                range: TimeRange {
+                    start: seconds(500),
+                    end: seconds(510)
+                },
+                filter: Filter::everything(),
+                order: Order::NewestFirst,
+                after: None,
+                limit: 100,
+                budget: Duration::MAX,
+            })
+            .unwrap()
+            .events
+            .len(),
+        10
+    );
 }
 
 /// The columns that other programs read by name; a change is a new version of the format.
@@ -211,7 +278,7 @@ fn blooms_and_lists_keep_segments_and_row_groups_unread() {
 fn schema_of_segments_is_fixed() {
     let mut text = Vec::new();
     parquet::schema::printer::print_schema(&mut text, &SCHEMA);
-    expect_test::expect![[r#"
+    expect_test::expect![[r"
         message event {
           REQUIRED INT64 id (INTEGER(64,false));
           REQUIRED INT64 time (TIMESTAMP(NANOS,true));
@@ -235,5 +302,6 @@ fn schema_of_segments_is_fixed() {
           REQUIRED BYTE_ARRAY output (STRING);
           REQUIRED BYTE_ARRAY output_fields (JSON);
         }
-    "#]].assert_eq(&String::from_utf8(text).unwrap());
+    "]]
+    .assert_eq(&String::from_utf8(text).unwrap());
 }
