@@ -123,8 +123,9 @@ impl Server {
     /// Keeps the inventory up to date with an engine.
     fn watch(&self, docker: qw_docker::Docker) {
         let (inventory, stop) = (self.inventory.clone(), self.stop.clone());
+        let notices = self.notices.clone();
         // Ends with `stop`; holds nothing that must be written at the end.
-        tokio::spawn(async move { inventory.run(docker, stop).await });
+        tokio::spawn(async move { inventory.run(docker, notices, stop).await });
     }
 
     /// Makes the first user with `password`, when there is none yet.
@@ -182,7 +183,6 @@ impl Server {
         let receiver = Receiver::new(
             intake.clone(),
             statuses.clone(),
-            qw_sources::http::Access::Open,
             qw_sources::http::Options::default(),
         );
         let test = SourceId::new("test");

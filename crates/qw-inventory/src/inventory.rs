@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use qw_docker::Docker;
 use qw_event::{ContainerRef, Timestamp};
-use qw_pipeline::{ContainerIndex, SharedContainerIndex};
+use qw_pipeline::{ContainerIndex, Notices, SharedContainerIndex};
 use qw_store::{StateChange, StateStore, StoreError};
 use rustc_hash::FxHashMap;
 use tokio_util::sync::CancellationToken;
@@ -191,9 +191,10 @@ impl Inventory {
         self.shared.publish();
     }
 
-    /// Keeps the set up to date with the engine of `docker` until `stop` fires.
-    pub async fn run(&self, docker: Docker, stop: CancellationToken) {
-        watch::run(&self.shared, docker, stop).await;
+    /// Keeps the set up to date with the engine of `docker` until `stop` fires; raises a notice when
+    /// the engine is away.
+    pub async fn run(&self, docker: Docker, notices: Notices, stop: CancellationToken) {
+        watch::run(&self.shared, docker, &notices, stop).await;
     }
 }
 

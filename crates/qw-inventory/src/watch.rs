@@ -9,6 +9,7 @@ use std::{
 
 use qw_docker::{ContainerDetails, ContainerFilter, Docker, EngineEvent, EngineEvents, Error};
 use qw_event::Timestamp;
+use qw_pipeline::{NoticeLevel, Notices};
 use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -22,8 +23,17 @@ const MAX_CHANGED: usize = 100;
 const PUBLISH_EVERY: Duration = Duration::from_millis(500);
 
 /// Watches the engine until `stop` fires; waits and tries again when it does not answer.
-pub(crate) async fn run(shared: &Arc<Shared>, docker: Docker, stop: CancellationToken) {
-    shared.with_status(|status| status.endpoint = docker.endpoint().to_string());
+///
+/// Says once, and not at every try, that the engine is away.
+pub(crate) async fn run(
+    shared: &Arc<Shared>,
+    docker: Docker,
+    notices: &Notices,
+    stop: CancellationToken,
+) {
+    let endpoint = docker.endpoint().to_string();
+    shared.with_status(|status| status.endpoint.clone_from(&endpoint));
+    let mut is_told = false;
     let watcher = Watcher {
         shared: Arc::clone(shared),
         docker,
@@ -46,12 +56,23 @@ pub(crate) async fn run(shared: &Arc<Shared>, docker: Docker, stop: Cancellation
         };
         if was_connected {
             pause = shared.options.retry.0;
+            is_told = false;
         }
-        if let Err(error) = error {
-            tracing::warn!(
-                error = error.chain(),
-                "the inventory has lost the Docker engine"
+        if let Err(error) = error
+            && !std::mem::replace(&mut is_told, true)
+        {
+            let error = error.chain();
+            tracing::warn!(error, endpoint, "no Docker engine; tried again");
+            let level = if was_connected {
+                NoticeLevel::Warning
+            } else {
+                NoticeLevel::Info
+            };
+            let text = format!(
+                "the Docker engine at {endpoint} does not answer, so containers are known only as \
+                 far as events name them; tried again: {error}"
             );
+            notices.raise(now(), level, "inventory", &text);
         }
         tokio::select! {
             () = stop.cancelled() => break,

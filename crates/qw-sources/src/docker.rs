@@ -41,6 +41,7 @@ use self::{
     follow::{Ended, Follower, Seen, Sent, Shared},
     positions::Positions,
 };
+use crate::StartFrom;
 
 /// Containers followed at once by one source.
 const MAX_CONTAINERS: usize = 256;
@@ -73,19 +74,6 @@ pub struct Config {
     pub from: StartFrom,
     /// Longest line, in bytes; longer ones are counted as invalid.
     pub max_line_bytes: usize,
-}
-
-/// Where reading begins when the source starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum StartFrom {
-    /// Where it was left; at its beginning for a container never seen.
-    #[default]
-    Position,
-    /// With all that the engine still has, at every start: lines read before come again.
-    Beginning,
-    /// With what is printed from now on: lines printed while we were away are left out.
-    Now,
 }
 
 impl Default for Config {

@@ -23,6 +23,7 @@ use self::{
     tail::{Start, Step, Tail},
 };
 use crate::{
+    StartFrom,
     clock::now,
     falco::Limits,
     lines::{Assembly, Fill},
@@ -53,19 +54,6 @@ pub struct Config {
     /// Longest line, in bytes; longer ones are counted as invalid.
     #[serde(default = "default_line_bytes")]
     pub max_line_bytes: usize,
-}
-
-/// Where reading begins when the source starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum StartFrom {
-    /// Where it was left; at the beginning of a file never seen.
-    #[default]
-    Position,
-    /// At the beginning, at every start: lines read before come again.
-    Beginning,
-    /// With what is written from now on: lines written while we were away are left out.
-    Now,
 }
 
 fn default_poll() -> u64 {

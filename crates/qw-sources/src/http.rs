@@ -3,14 +3,13 @@
 //! | Route | What |
 //! |---|---|
 //! | `POST /`, `/falco` | one object, an array, or several objects, with or without newlines |
-//! | `POST /falco/{token}`, `/{token}` | the same, for senders that cannot set headers |
 //! | `POST /api/v1`, `/api/v1/` | the envelope of falcosidekick's web interface |
 //! | `POST /test` | stores one test event |
 //! | `GET /ping`, `/healthz` | answers that it is there |
 //!
 //! The answer 200 means that the events are on disk. A sender that numbers its batches (headers
 //! `X-Quaywatch-Source`, `-Epoch`, `-Sequence`) may send them again and again without effect. TLS,
-//! rate limits and the address belong to the server that mounts [`router`].
+//! credentials and the address belong to the server that mounts [`router`].
 
 mod body;
 mod problem;
@@ -20,7 +19,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use axum::{
     Router,
     body::Body,
-    extract::{Path, Request, State},
+    extract::{Request, State},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -85,25 +84,6 @@ impl Default for Options {
     }
 }
 
-/// Who may send.
-#[derive(Clone)]
-pub enum Access {
-    /// Everybody who can connect.
-    Open,
-    /// Who shows a token that this accepts, as `Authorization: Bearer`, `X-Quaywatch-Token`, or in
-    /// the path. It should take the same time for every token.
-    Token(Arc<dyn Fn(&str) -> bool + Send + Sync>),
-}
-
-impl std::fmt::Debug for Access {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Open => "Open",
-            Self::Token(_) => "Token",
-        })
-    }
-}
-
 /// Receives events and answers when they are stored. Clones share it.
 #[derive(Clone)]
 pub struct Receiver {
@@ -113,7 +93,6 @@ pub struct Receiver {
 struct Shared {
     intake: Intake,
     statuses: SourceStatuses,
-    access: Access,
     options: Options,
     requests: Semaphore,
     budget: Budget,
@@ -125,7 +104,7 @@ struct Shared {
 impl Receiver {
     /// A receiver that sends through `intake`; senders that number their batches get sources of
     /// their own in `statuses`.
-    pub fn new(intake: Intake, statuses: SourceStatuses, access: Access, options: Options) -> Self {
+    pub fn new(intake: Intake, statuses: SourceStatuses, options: Options) -> Self {
         intake.status().set_state(SourceState::Running, now());
         Self {
             shared: Arc::new(Shared {
@@ -133,7 +112,6 @@ impl Receiver {
                 budget: Budget::new(options.memory_bytes),
                 intake,
                 statuses,
-                access,
                 options,
                 parsers: Mutex::default(),
                 numbered: Mutex::default(),
@@ -145,13 +123,10 @@ impl Receiver {
 /// The routes of the receiver, to be served alone or nested under a path.
 pub fn router(receiver: Receiver) -> Router {
     let events = || post(receive);
-    let with_token = || post(receive_with_token);
     Router::new()
         .route("/", events())
         .route("/falco", events())
         .route("/falco/", events())
-        .route("/falco/{token}", with_token())
-        .route("/{token}", with_token())
         .route("/api/v1", events())
         .route("/api/v1/", events())
         .route("/test", post(receive_test))
@@ -184,15 +159,7 @@ impl IntoResponse for Accepted {
 }
 
 async fn receive(State(receiver): State<Receiver>, request: Request) -> Response {
-    answer(receiver.shared.receive(request, None).await)
-}
-
-async fn receive_with_token(
-    State(receiver): State<Receiver>,
-    Path(token): Path<String>,
-    request: Request,
-) -> Response {
-    answer(receiver.shared.receive(request, Some(&token)).await)
+    answer(receiver.shared.receive(request).await)
 }
 
 async fn receive_test(State(receiver): State<Receiver>, request: Request) -> Response {
@@ -200,7 +167,7 @@ async fn receive_test(State(receiver): State<Receiver>, request: Request) -> Res
     parts.headers.remove(header::CONTENT_ENCODING);
     parts.headers.remove(header::CONTENT_LENGTH);
     let test = Request::from_parts(parts, Body::from(test_event(now())));
-    answer(receiver.shared.receive(test, None).await)
+    answer(receiver.shared.receive(test).await)
 }
 
 fn answer(result: Result<Accepted, Problem>) -> Response {
@@ -236,13 +203,8 @@ struct Parsed {
 }
 
 impl Shared {
-    async fn receive(
-        self: &Arc<Self>,
-        request: Request,
-        token: Option<&str>,
-    ) -> Result<Accepted, Problem> {
+    async fn receive(self: &Arc<Self>, request: Request) -> Result<Accepted, Problem> {
         let (parts, body) = request.into_parts();
-        self.authenticate(&parts.headers, token)?;
         let _request = self.requests.try_acquire().map_err(|_| Problem::busy())?;
         let numbered = numbered(&parts.headers)?;
         let intake = match &numbered {
@@ -281,23 +243,6 @@ impl Shared {
             invalid: parsed.invalid,
             first_error: parsed.first_error,
         })
-    }
-
-    fn authenticate(&self, headers: &HeaderMap, in_path: Option<&str>) -> Result<(), Problem> {
-        let Access::Token(accepts) = &self.access else {
-            return Ok(());
-        };
-        let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        let bearer = header("authorization").and_then(|value| {
-            let (scheme, token) = value.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-        });
-        let token = bearer.or_else(|| header("x-quaywatch-token")).or(in_path);
-        if token.is_some_and(|token| accepts(token)) {
-            Ok(())
-        } else {
-            Err(Problem::unauthenticated())
-        }
     }
 
     fn numbered_intake(&self, name: &str) -> Result<Intake, Problem> {

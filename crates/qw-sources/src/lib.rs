@@ -15,4 +15,7 @@ pub mod http;
 mod lines;
 pub mod queue;
 pub mod replay;
+mod start;
 pub mod stdin;
+
+pub use start::StartFrom;

@@ -13,7 +13,10 @@ use qw_event::{EventId, Outcome};
 use qw_pipeline::{
     Notices, Pipeline, SharedContainerIndex, Source, SourceSnapshot, SourceState, SourceStatuses,
 };
-use qw_sources::docker::{Config, DockerSource, KIND, StartFrom};
+use qw_sources::{
+    StartFrom,
+    docker::{Config, DockerSource, KIND},
+};
 use qw_store::{Embedded, RecordStore};
 use qw_testkit::docker::{DockerEngine, Printer};
 use tempfile::TempDir;

@@ -251,6 +251,7 @@ fn known_paths() -> BTreeSet<String> {
         &mut origins,
     );
     for listener in ["console", "metrics", "falco"] {
+        origins.remove(&format!("listen.{listener}.tls"));
         for key in ["certificate", "key", "client_ca"] {
             origins.insert(
                 format!("listen.{listener}.tls.{key}"),
@@ -454,6 +455,21 @@ mod tests {
     fn the_written_default_reads_back_as_the_default() {
         let text = to_yaml(&Config::default()).unwrap();
         assert_eq!(load_text(&text, &[]).unwrap().config, Config::default());
+    }
+
+    #[test]
+    fn the_manual_names_every_key_and_variable() {
+        let manual =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/configuration.md");
+        let manual = std::fs::read_to_string(manual).unwrap();
+        for path in known_paths() {
+            for name in [&path, &variable_name(&path)] {
+                assert!(
+                    manual.contains(&format!("`{name}`")),
+                    "{name} is not in the manual"
+                );
+            }
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use qw_inventory::{Container, Inventory, Options, REMOVED};
+use qw_pipeline::Notices;
 use qw_store::{Embedded, StateStore};
 use qw_testkit::docker::{BUSYBOX, DockerEngine, Printer};
 use tokio::{task::JoinHandle, time::Instant};
@@ -20,7 +21,7 @@ fn run(inventory: &Inventory, engine: &DockerEngine) -> (JoinHandle<()>, Cancell
     let stop = CancellationToken::new();
     let (inventory, docker, token) = (inventory.clone(), engine.docker().clone(), stop.clone());
     (
-        tokio::spawn(async move { inventory.run(docker, token).await }),
+        tokio::spawn(async move { inventory.run(docker, Notices::default(), token).await }),
         stop,
     )
 }

@@ -4,6 +4,7 @@ use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use qw_docker::{Docker, Endpoint, Limits};
 use qw_inventory::{Inventory, Options};
+use qw_pipeline::Notices;
 use qw_store::{Embedded, StateStore};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -89,7 +90,7 @@ async fn ten_thousand_containers_are_listed_at_once_and_looked_at_soon() {
     let docker = Docker::new(Endpoint::Unix(socket), Limits::default()).unwrap();
     let stop = CancellationToken::new();
     let (running, token) = (inventory.clone(), stop.clone());
-    let task = tokio::spawn(async move { running.run(docker, token).await });
+    let task = tokio::spawn(async move { running.run(docker, Notices::default(), token).await });
 
     let deadline = Instant::now() + Duration::from_secs(60);
     while inventory.containers().len() < CONTAINERS {

@@ -34,12 +34,6 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
     }
 
-    pub(super) fn unauthenticated() -> Self {
-        let detail =
-            "send a token with the scope `ingest` as `Authorization: Bearer`, or in the path";
-        Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail)
-    }
-
     pub(super) fn unavailable(detail: &'static str) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
     }
