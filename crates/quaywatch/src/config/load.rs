@@ -459,8 +459,7 @@ mod tests {
 
     #[test]
     fn the_manual_names_every_key_and_variable() {
-        let manual =
-            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/configuration.md");
+        let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/configuration.md");
         let manual = std::fs::read_to_string(manual).unwrap();
         for path in known_paths() {
             for name in [&path, &variable_name(&path)] {
