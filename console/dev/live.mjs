@@ -32,13 +32,13 @@ try {
   console.log(`FIRST_VIEW ${Date.now() - cold}`);
   await page.fill("#password", password);
   await page.click("button[type=submit]");
-  await page.waitForURL((url) => !url.pathname.startsWith("/login"), { timeout: 10_000 });
+  await page.waitForURL((url) => !url.pathname.startsWith("/login"), { timeout: 60_000 });
   await page.goto(`${base}/events?live=1`);
-  const stream = page.waitForResponse((response) => response.url().includes("/api/stream"), { timeout: 10_000 });
+  const stream = page.waitForResponse((response) => response.url().includes("/api/stream"), { timeout: 60_000 });
   await stream;
   console.log("READY");
   const start = Date.now();
-  await page.getByText(text).first().waitFor({ timeout: 15_000 });
+  await page.getByText(text).first().waitFor({ timeout: 60_000 });
   console.log(`SEEN ${Date.now() - start}`);
   if (faults.length > 0) {
     throw new Error(`faults on the page: ${faults.join("; ")}`);

@@ -1,7 +1,7 @@
 /**
  * A stand-in for `quaywatch` while working on the console: same contract, deterministic data, no state kept.
  *
- *   node dev/mock-server.mjs [--port 18080] [--scenario full|empty|million|failing|setup] [--demo]
+ *   node dev/mock-server.mjs [--port 18080] [--scenario full|empty|million|failing|setup] [--role viewer] [--demo]
  *
  * Serves `dist/` too when it is there, with the real server's content security policy. User `admin`, password
  * `admin-password`. Not part of any release.
@@ -12,11 +12,13 @@ import { readFile } from "node:fs/promises";
 import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { createBehaviour, permissionsOf } from "./mock-behaviour.mjs";
 
 const { values: options } = parseArgs({
   options: {
     port: { type: "string", default: "18080" },
     scenario: { type: "string", default: "full" },
+    role: { type: "string", default: "admin" },
     demo: { type: "boolean", default: false },
   },
 });
@@ -512,6 +514,17 @@ const views = [
   { id: "2", name: "Shells", page: "events", state: "q=rule%3A%22Terminal%20shell%20in%20container%22&from=now-6h&to=now", shared: false, owner: "admin", created: iso(86_400_000) },
 ];
 
+const behaviour = createBehaviour({
+  amount: EMPTY ? "none" : SCENARIO === "million" ? "a lot" : "little",
+  role: options.role,
+  hash,
+  hex,
+  containers: CONTAINERS,
+  newestEvent: () => numberAt(Date.now()),
+});
+const RAISE_MS = 9_000;
+setInterval(behaviour.raise, RAISE_MS).unref();
+
 // --- HTTP -----------------------------------------------------------------------------------------
 
 const CSP = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
@@ -544,13 +557,13 @@ async function bodyOf(request) {
 async function route(request, response, url, send, problem) {
   const path = url.pathname;
   const search = url.searchParams;
-  const session = () => ({ username: "admin", csrf_token: "csrf-mock", expires: iso(-43_200_000), role: "admin", demo: options.demo });
+  const session = () => ({ username: "admin", csrf_token: "csrf-mock", expires: iso(-43_200_000), role: options.role, permissions: permissionsOf(options.role), scope: null, has_password: true, sign_out_url: null, demo: options.demo });
 
   if (!path.startsWith("/api/")) return file(path, response);
   const call = `${request.method} ${path}`;
   const body = request.method === "GET" ? {} : await bodyOf(request);
 
-  if (call === "GET /api/setup") return send(200, { required: SCENARIO === "setup", demo: options.demo, version: "0.1.0" });
+  if (call === "GET /api/setup") return send(200, { required: SCENARIO === "setup", demo: options.demo, version: "0.1.0", sign_in_with: SCENARIO === "failing" ? { name: "Example ID", url: "/api/auth/oidc/login" } : null });
   if (call === "POST /api/setup") {
     if (body.token !== "setup-token") return problem(401, "unauthenticated", "the setup token is not the one printed at start");
     signedIn = true;
@@ -565,6 +578,7 @@ async function route(request, response, url, send, problem) {
   if (!authenticated) return problem(401, "unauthenticated", "sign in first");
   if (request.method !== "GET" && request.headers["x-quaywatch-csrf"] !== "csrf-mock") return problem(403, "csrf", "the CSRF header is missing or wrong");
 
+  if (behaviour.handle(call, path, search, body, send, problem)) return undefined;
   switch (call) {
     case "GET /api/session": return send(200, session());
     case "DELETE /api/session": return send(204, undefined, { "Set-Cookie": "quaywatch_session=; Max-Age=0; Path=/" });
@@ -628,6 +642,10 @@ async function route(request, response, url, send, problem) {
     if (index >= 0) list.splice(index, 1);
     return send(204);
   }
+  if (request.method === "PATCH" && match?.[1] === "views") {
+    const view = views.find((entry) => entry.id === id);
+    return view ? send(200, Object.assign(view, body)) : problem(404, "not_found", `no view \`${id}\``);
+  }
   if (match?.[1] === "events") return Number(id) > 0 ? send(200, eventOf(Number(id) - 1)) : problem(404, "not_found", `no event \`${id}\``);
   if (match?.[1] === "containers") {
     const found = containers(new URLSearchParams()).find((c) => c.id === id || c.name === id || (id.length >= 12 && c.id.startsWith(id)));
@@ -655,8 +673,9 @@ function stream(request, response, search) {
     for (const last = numberAt(Date.now()); !EMPTY && next < last; next += 1) if (exists(next) && accept[kindOf(next)]) batch.push(eventOf(next));
     if (batch.length > 0) message("event", { events: batch }, batch[batch.length - 1].id);
   }, 500);
+  const deaf = behaviour.listen((alerts) => message("alert", { alerts }));
   const beat = setInterval(() => message("heartbeat", { last_event_id: String(next) }), 30_000);
-  request.on("close", () => (clearInterval(timer), clearInterval(beat)));
+  request.on("close", () => (clearInterval(timer), clearInterval(beat), deaf()));
 }
 
 async function file(path, response) {

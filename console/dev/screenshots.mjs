@@ -150,11 +150,117 @@ const SHOTS = [
     },
   },
   { name: "container-unknown", path: "/containers/no-such-container" },
+  ...["behaviour", "alerts"].map((tab) => ({
+    name: `container-${tab}`,
+    path: "/containers",
+    filled: true,
+    act: async (page) => {
+      await page.click(".container-name a");
+      await page.waitForSelector(".page-tabs");
+      await page.goto(`${page.url()}?tab=${tab}`);
+      await page.waitForSelector(tab === "alerts" ? ".container-newest, .empty" : ".tree-row, .empty");
+      await settle(page);
+    },
+  })),
+  { name: "alerts", path: "/alerts" },
+  { name: "alerts-closed", path: "/alerts?state=closed&silenced=1" },
+  { name: "alerts-nothing", path: "/alerts?q=nothing-is-called-this" },
+  { name: "alert-open", path: "/alerts", filled: true, act: async (page) => openAlert(page, ".alert-drawer .alert-detail-title") },
+  {
+    name: "alerts-selected",
+    path: "/alerts",
+    filled: true,
+    act: async (page) => {
+      for (const index of [0, 1, 2]) await page.locator(".alert-row .check").nth(index).check();
+      await page.waitForSelector(".bulk");
+    },
+  },
+  ...[
+    ["close", "c"],
+    ["assign", "a"],
+    ["silence", "s"],
+  ].map(([name, key]) => ({
+    name: `alert-${name}`,
+    path: "/alerts",
+    filled: true,
+    act: async (page) => {
+      await page.waitForSelector(".alert-row");
+      await page.keyboard.press("j");
+      await page.keyboard.press(key);
+      await page.waitForSelector("dialog[open]");
+    },
+  })),
+  {
+    name: "alert-page",
+    path: "/alerts?source=profile",
+    filled: true,
+    act: async (page) => {
+      const id = await page.locator(".alert-row").first().getAttribute("data-alert");
+      await page.goto(new URL(`/alerts/${id}`, page.url()).href);
+      await page.waitForSelector(".alert-detail-title");
+      await settle(page);
+    },
+  },
+  { name: "silences", path: "/alerts/silences?expired=1" },
+  { name: "profiles", path: "/profiles" },
+  {
+    name: "profile-details",
+    path: "/profiles",
+    filled: true,
+    act: async (page) => {
+      await page.locator(".profile-actions .icon-btn").first().click();
+      await page.waitForSelector(".profile-more");
+    },
+  },
+  ...["", "?show=deviating", "?view=diagram"].map((state) => ({
+    name: `behaviour${state.replace(/^\?\w+=/, "-")}`,
+    path: "/profiles",
+    filled: true,
+    act: async (page) => {
+      const link = await page.locator(".profile-name a").first().getAttribute("href");
+      await page.goto(new URL(`${link}${state}`, page.url()).href);
+      await page.waitForSelector(".tree-row, .tree-diagram canvas, .empty");
+      if (state.includes("show")) await page.locator(".tree-row[aria-level='4']").first().click({ timeout: 5_000 }).catch(() => undefined);
+      await settle(page);
+    },
+  })),
+  {
+    name: "behaviour-compared",
+    path: "/profiles",
+    filled: true,
+    act: async (page) => {
+      await page.goto(new URL(await page.locator(".profile-name a").first().getAttribute("href"), page.url()).href);
+      await page.waitForSelector(".behaviour-compare optgroup", { state: "attached" });
+      await page.selectOption(".behaviour-compare", { index: 1 });
+      await settle(page);
+    },
+  },
+  { name: "users", path: "/users" },
+  {
+    name: "users-create",
+    path: "/users",
+    act: async (page) => {
+      await page.click(".page-head .btn-primary");
+      await page.waitForSelector("#user-name");
+      await page.locator(".dialog-form .segmented button").nth(1).click();
+    },
+  },
+  { name: "tokens", path: "/tokens" },
+  { name: "sessions", path: "/sessions?of=all" },
+  { name: "audit", path: "/audit" },
+  {
+    name: "more",
+    path: "/",
+    act: async (page) => {
+      await page.click(".nav .menu-root > button");
+      await page.waitForSelector(".nav .menu");
+    },
+  },
   { name: "sources", path: "/sources" },
   { name: "settings", path: "/settings" },
   {
-    name: "settings-token",
-    path: "/settings",
+    name: "tokens-create",
+    path: "/tokens",
     act: async (page) => {
       await page.click(".page .btn-primary");
       await page.waitForSelector("#token-name");
@@ -169,6 +275,15 @@ const SHOTS = [
       await page.waitForSelector("dialog[open]");
     },
   },
+  {
+    name: "command",
+    path: "/",
+    act: async (page) => {
+      await page.keyboard.press("Control+k");
+      await page.waitForSelector(".command-input");
+      await page.waitForTimeout(400);
+    },
+  },
   { name: "not-found", path: "/no-such-page" },
 ];
 
@@ -177,6 +292,12 @@ async function settle(page) {
   // A live page never has an idle network: wait for what stands for missing data to go.
   await page.waitForFunction(() => document.querySelector("#root")?.childElementCount, null, { timeout: 15_000 });
   await page.waitForFunction(() => !document.querySelector(".skeleton, .chart-place, .chart-canvas:not(:has(canvas))"), null, { timeout: 8_000 }).catch(() => undefined);
+  await page.waitForTimeout(700);
+}
+
+async function openAlert(page, there) {
+  await page.locator(".alert-row .alert-title").first().click();
+  await page.waitForSelector(there);
   await page.waitForTimeout(700);
 }
 

@@ -1,10 +1,12 @@
-//! Everything a script would do: `cargo xtask run | test | soak | tidy | bench`.
+//! Everything a script would do: `cargo xtask run | test | soak | tidy | bench | record`.
 
 mod bench;
 mod console;
 mod parts;
 mod process;
+mod record;
 mod run;
+mod schemathesis;
 mod test;
 mod tidy;
 
@@ -19,6 +21,7 @@ cargo xtask COMMAND
   tidy            the rules of the tree: layers, lock files, names
   bench [ARGS]    build for measuring, run `quaywatch bench ARGS` and the benchmarks beside the code
   console         build the web console only
+  record          record real programs in real containers for the tests of profiles
 ";
 
 fn main() -> ExitCode {
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
         "tidy" => tidy::tidy(),
         "bench" => bench::bench(&rest),
         "console" => console::build(),
+        "record" => record::record(&rest),
         _ => {
             process::say(HELP);
             return ExitCode::from(2);

@@ -30,8 +30,41 @@ const PARTS: &[Part] = &[
         package: "prometheus",
     },
     Part {
+        program: "prometheus-alertmanager",
+        package: "prometheus-alertmanager",
+    },
+    Part {
+        program: "docker-registry",
+        package: "docker-registry",
+    },
+    Part {
+        program: "skopeo",
+        package: "skopeo",
+    },
+    Part {
+        program: "rsyslogd",
+        package: "rsyslog",
+    },
+    Part {
+        program: "/usr/lib/x86_64-linux-gnu/rsyslog/lmnsd_gtls.so",
+        package: "rsyslog-gnutls",
+    },
+    Part {
+        program: "aiosmtpd",
+        package: "python3-aiosmtpd",
+    },
+    Part {
         program: "chromium",
         package: "chromium",
+    },
+    // The command that comes with the library that tests load.
+    Part {
+        program: "faketime",
+        package: "faketime",
+    },
+    Part {
+        program: "mkfs.ext4",
+        package: "e2fsprogs",
     },
 ];
 
@@ -46,9 +79,7 @@ pub(crate) fn install() -> Result<()> {
     if packages.is_empty() {
         return Ok(());
     }
-    let can_install =
-        is_installed("apt-get") && Path::new("/etc/debian_version").exists() && is_root();
-    if !can_install {
+    if !can_install() {
         let missing = packages.join(" ");
         if std::env::var_os("CI").is_some() {
             bail!("tests need the Debian packages {missing}, and this is no Debian run as root");
@@ -58,6 +89,16 @@ pub(crate) fn install() -> Result<()> {
         ));
         return Ok(());
     }
+    install_packages(&packages)
+}
+
+/// True when packages of Debian can be installed: there is Debian, and we are root.
+pub(crate) fn can_install() -> bool {
+    is_installed("apt-get") && Path::new("/etc/debian_version").exists() && is_root()
+}
+
+/// Installs these packages of Debian.
+pub(crate) fn install_packages(packages: &[&str]) -> Result<()> {
     let root = root();
     step(
         "package lists",

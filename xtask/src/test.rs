@@ -7,13 +7,14 @@ use anyhow::Result;
 use crate::{
     console, parts,
     process::{is_installed, program, root, say, step},
-    tidy,
+    schemathesis, tidy,
 };
 
 /// Checks and tests everything; with arguments, only the Rust tests that match them.
 pub(crate) fn test(arguments: &[String]) -> Result<()> {
     let start = Instant::now();
     parts::install()?;
+    schemathesis::install()?;
     if !arguments.is_empty() {
         console::build()?;
         return rust_tests(arguments, &[]);
@@ -24,24 +25,7 @@ pub(crate) fn test(arguments: &[String]) -> Result<()> {
         "format",
         &mut program("cargo", &["fmt", "--all", "--check"], &root),
     )?;
-    if is_installed("cargo-deny") {
-        step(
-            "licences and bans",
-            &mut program(
-                "cargo",
-                &[
-                    "deny",
-                    "--log-level",
-                    "error",
-                    "check",
-                    "bans",
-                    "licenses",
-                    "sources",
-                ],
-                &root,
-            ),
-        )?;
-    }
+    licences_and_bans()?;
 
     let folder = root.join("console");
     console::install_packages(&folder)?;
@@ -80,9 +64,37 @@ pub(crate) fn test(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// What other people's packages may be, and under which licence.
+fn licences_and_bans() -> Result<()> {
+    if !is_installed("cargo-deny") {
+        say(concat!(
+            "!!!!!! NOT CHECKED: licences, bans and sources of packages, for want of `cargo-deny`; ",
+            "`cargo install cargo-deny --locked` brings it !!!!!!"
+        ));
+        return Ok(());
+    }
+    step(
+        "licences and bans",
+        &mut program(
+            "cargo",
+            &[
+                "deny",
+                "--log-level",
+                "error",
+                "check",
+                "bans",
+                "licenses",
+                "sources",
+            ],
+            &root(),
+        ),
+    )
+}
+
 /// The scenario tests with their full counts.
 pub(crate) fn soak(arguments: &[String]) -> Result<()> {
     parts::install()?;
+    schemathesis::install()?;
     console::build()?;
     rust_tests(
         arguments,

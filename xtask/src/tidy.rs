@@ -11,11 +11,15 @@ use crate::process::{program, root, say};
 const LAYERS: &[(&str, u8)] = &[
     ("qw-event", 0),
     ("qw-auth", 1),
+    ("qw-profile", 1),
+    ("qw-alerts", 2),
     ("qw-pipeline", 2),
     ("qw-store", 2),
     ("qw-docker", 3),
+    ("qw-oidc", 3),
     ("qw-exporters", 4),
     ("qw-inventory", 4),
+    ("qw-sinks", 4),
     ("qw-sources", 4),
     ("qw-api", 5),
     ("qw-testkit", 6),
@@ -26,6 +30,9 @@ const LAYERS: &[(&str, u8)] = &[
 const ALLOWED: &[(&str, &str)] = &[
     // The pipeline calls the store's trait, whose query types also serve as its filters.
     ("qw-pipeline", "qw-store"),
+    // Alerts are stored with the events that caused them, within one append.
+    ("qw-alerts", "qw-store"),
+    ("qw-pipeline", "qw-alerts"),
 ];
 
 /// Words that never stand in a lock file: where packages were fetched from is nobody's business.

@@ -127,4 +127,5 @@ async function problemOf(response: Response): Promise<ApiError> {
 export const get = <T>(path: string, parameters?: Parameters, signal?: AbortSignal) =>
   request<T>("GET", path, { parameters, signal });
 export const post = <T>(path: string, body: unknown = {}) => request<T>("POST", path, { body });
+export const patch = <T>(path: string, body: unknown) => request<T>("PATCH", path, { body });
 export const remove = (path: string) => request<void>("DELETE", path);

@@ -6,7 +6,7 @@
  * had to leave out arrives as a gap with its count.
  */
 
-import type { QwEvent, StreamMessage } from "./types";
+import type { Alert, QwEvent, StreamMessage } from "./types";
 import { urlWith } from "./client";
 
 export const SILENCE_LIMIT_MS = 90_000;
@@ -16,7 +16,9 @@ export const LAST_DELAY_MS = 30_000;
 export type StreamState = "connecting" | "open" | "waiting" | "closed";
 
 export interface StreamHandlers {
-  onEvents(events: QwEvent[]): void;
+  onEvents?(events: QwEvent[]): void;
+  /** Alerts as they are now, after they were raised, grew or were triaged. */
+  onAlerts?(alerts: Alert[]): void;
   /** `missed` events were left out, because this client was too slow or the store no longer has them. */
   onGap?(missed: number): void;
   /** `retryInMs` is set while `waiting`. */
@@ -125,7 +127,7 @@ export class EventStream {
     }
     switch (envelope.type) {
       case "event":
-        if (envelope.payload.events.length > 0) this.handlers.onEvents(envelope.payload.events);
+        if (envelope.payload.events.length > 0) this.handlers.onEvents?.(envelope.payload.events);
         break;
       case "gap":
         this.handlers.onGap?.(envelope.payload.missed);
@@ -136,6 +138,7 @@ export class EventStream {
         }
         break;
       case "alert":
+        this.handlers.onAlerts?.(envelope.payload.alerts);
         break;
     }
   }

@@ -94,17 +94,49 @@ export interface Setup {
   required: boolean;
   demo: boolean;
   version: string;
+  /** A provider through which people may sign in. */
+  sign_in_with?: { name: string; url: string } | null;
+}
+
+export const ROLES = ["log_reader", "viewer", "analyst", "admin"] as const;
+/** Each role may do what the one before may. */
+export type Role = (typeof ROLES)[number];
+
+export type Permission =
+  | "view_events"
+  | "view"
+  | "view_system"
+  | "save_views"
+  | "triage"
+  | "manage_profiles"
+  | "ingest"
+  | "metrics"
+  | "manage_notifications"
+  | "own_tokens"
+  | "manage_access"
+  | "read_audit";
+
+/** Whose data somebody sees: containers of one of these namespaces or with one of these labels (`key=value`). */
+export interface DataScope {
+  namespaces: string[];
+  labels: string[];
 }
 
 export interface Session {
   username: string;
   csrf_token: string;
   expires: Time;
-  role: string;
+  role: Role;
+  permissions: Permission[];
+  /** `null` for everything. */
+  scope: DataScope | null;
+  has_password: boolean;
+  /** Where the browser goes after signing out, to end the session at the provider too. */
+  sign_out_url: string | null;
   demo: boolean;
 }
 
-export const SCOPES = ["read", "ingest", "metrics", "admin"] as const;
+export const SCOPES = ["read", "triage", "ingest", "metrics", "admin"] as const;
 export type Scope = (typeof SCOPES)[number];
 
 export interface Token {
@@ -115,6 +147,8 @@ export interface Token {
   expires: Time | null;
   last_used: Time | null;
   created_by: string;
+  /** It belongs to the process itself. */
+  system?: boolean;
 }
 
 export interface NewToken extends Token {
@@ -225,12 +259,267 @@ export interface View {
   created: Time;
 }
 
+export const ALERT_STATES = ["new", "acknowledged", "in_progress", "closed"] as const;
+export type AlertState = (typeof ALERT_STATES)[number];
+
+export const ALERT_SOURCES = ["falco", "profile"] as const;
+export type AlertSource = (typeof ALERT_SOURCES)[number];
+
+export const CLOSE_REASONS = ["resolved", "false_positive", "expected", "duplicate", "accepted"] as const;
+export type CloseReason = (typeof CLOSE_REASONS)[number];
+
+export interface AlertReason {
+  code: string;
+  text: string;
+  time: Time;
+  /** What it adds to the score; 0 where nothing is graded. */
+  weight: number;
+}
+
+/** What needs somebody's attention: events of one rule in one workload, folded. */
+export interface Alert {
+  id: number;
+  source: AlertSource;
+  rule: string;
+  priority: Priority;
+  workload: string;
+  container: ContainerRef;
+  hostname: string;
+  title: string;
+  score: number | null;
+  reasons: AlertReason[];
+  /** Ids of the events that caused it: the first and the newest. */
+  evidence: string[];
+  first_seen: Time;
+  last_seen: Time;
+  count: number;
+  state: AlertState;
+  close_reason: CloseReason | null;
+  assignee: string | null;
+  silenced_by: number | null;
+  changed: Time;
+}
+
+export interface AlertChange {
+  sequence: number;
+  time: Time;
+  /** Empty when nobody did it. */
+  who: string;
+  action: "raised" | "escalated" | "state" | "assigned" | "note" | "silenced";
+  priority?: Priority;
+  state?: AlertState;
+  reason?: CloseReason | null;
+  assignee?: string | null;
+  text?: string;
+  silence?: number | null;
+}
+
+export interface AlertDetail extends Alert {
+  history: AlertChange[];
+}
+
+export interface AlertAggregates {
+  total: number;
+  /** Whatever states were asked for. */
+  by_state: Record<AlertState, number>;
+  by_priority: ByPriority;
+  by_rule: { rule: string; count: number }[];
+}
+
+export interface AlertPage extends Page<Alert> {
+  aggregates: AlertAggregates;
+}
+
+/** Only the intervals that are not empty. */
+export interface AlertTrend {
+  step_seconds: number;
+  items: Bucket[];
+}
+
+export interface AlertTop {
+  name: string;
+  occurrences: number;
+  alerts: number;
+  priority: Priority;
+}
+
+export const MATCHER_FIELDS = ["rule", "source", "priority", "workload", "container", "image", "namespace", "hostname"] as const;
+export type MatcherField = (typeof MATCHER_FIELDS)[number];
+
+export const MATCHER_OPERATORS = ["equal", "not_equal", "glob", "not_glob"] as const;
+export type MatcherOperator = (typeof MATCHER_OPERATORS)[number];
+
+export interface Matcher {
+  field: MatcherField;
+  operator: MatcherOperator;
+  value: string;
+}
+
+export interface Silence {
+  id: number;
+  matchers: Matcher[];
+  starts: Time;
+  ends: Time;
+  created_by: string;
+  created: Time;
+  comment: string;
+  state: "pending" | "active" | "expired";
+}
+
+export interface NotificationSink {
+  name: string;
+  type: "webhook" | "alertmanager" | "syslog" | "smtp";
+  description: string;
+  state: "disabled" | "idle" | "sending" | "paced" | "retrying";
+  last_success: Time | null;
+  last_error: string | null;
+  last_error_time?: Time | null;
+  sent: number;
+  failed: number;
+  retried: number;
+  /** Changes that are not yet handled. */
+  lag: number;
+}
+
+export const BRANCHES = ["process", "network", "file", "lineage"] as const;
+export type Branch = (typeof BRANCHES)[number];
+
+export interface ProfileBranch {
+  state: "learning" | "detecting";
+  since: Time;
+  /** 0 to 1. */
+  progress: number;
+  /** Why it is in this state, or what is missing. */
+  reason: string;
+  events: number;
+  unseen_mass: number;
+  new_nodes_per_hour: number;
+}
+
+export interface Profile {
+  key: string;
+  images: string[];
+  state: "learning" | "detecting";
+  frozen: boolean;
+  progress: number;
+  events: number;
+  deviations: number;
+  nodes: number;
+  deviating_nodes: number;
+  refused: number;
+  bytes: number;
+  first_seen: Time;
+  last_seen: Time;
+  branches: Record<Branch, ProfileBranch>;
+}
+
+export interface ProfileSnapshot {
+  time: Time;
+  kind: "daily" | "learned" | "command" | "imported";
+}
+
+export interface ProfileDetail extends Profile {
+  /** Oldest first. */
+  snapshots: ProfileSnapshot[];
+}
+
+export interface ProfilePage extends Page<Profile> {
+  aggregates: { total: number; learning: number; detecting: number; frozen: number };
+}
+
+export interface ProfilePath {
+  /** Branch, operation, process, attribute. */
+  path: [string, string, string, string];
+  type: string;
+  events_count: number;
+  deviating: boolean;
+}
+
+export interface ProfileDiff {
+  added: ProfilePath[];
+  removed: ProfilePath[];
+  common: number;
+  not_listed: number;
+  at: Time | null;
+}
+
+export type NodeState = "learned" | "seen" | "deviating";
+
+/** A node of `/api/hbt/{id}`: profile, branch, operation, process, attribute. */
+export interface TreeNode {
+  name: string;
+  type: string;
+  events_count: number;
+  metadata: {
+    state: NodeState;
+    first_seen?: Time;
+    last_seen?: Time;
+    wildcard?: boolean;
+    similar?: boolean;
+    sensitive?: boolean;
+    /** Attributes below by state. */
+    states?: Partial<Record<NodeState, number>>;
+  };
+  children: TreeNode[];
+}
+
+export interface User {
+  username: string;
+  role: Role;
+  scope: DataScope | null;
+  origin: "local" | "oidc";
+  disabled: boolean;
+  created: Time;
+  last_sign_in: Time | null;
+}
+
+export interface NewUser extends User {
+  /** Made up by the server, and told once. */
+  password?: string;
+}
+
+export interface SessionInfo {
+  id: string;
+  username: string;
+  created: Time;
+  last_used: Time;
+  expires: Time;
+  address: string;
+  agent: string;
+  current: boolean;
+}
+
+export const AUDIT_OUTCOMES = ["done", "refused", "failed"] as const;
+
+export interface AuditEntry {
+  sequence: number;
+  time: Time;
+  user: string;
+  by: "session" | "token" | "system" | "nobody";
+  token: string;
+  address: string;
+  action: string;
+  target: string;
+  outcome: (typeof AUDIT_OUTCOMES)[number];
+  detail: string;
+  request_id: string;
+}
+
+/** What checking the audit log has shown. */
+export interface AuditState {
+  whole: boolean;
+  problem: string | null;
+  entries: number;
+  newest: number;
+  newest_hash: string;
+}
+
 /** One message of `/api/stream`. */
 export type StreamMessage =
   | { type: "event"; ts: Time; container: string; payload: { events: QwEvent[] } }
   | { type: "heartbeat"; ts: Time; container: string; payload: { last_event_id?: string } }
   | { type: "gap"; ts: Time; container: string; payload: { missed: number; from?: string; to?: string } }
-  | { type: "alert"; ts: Time; container: string; payload: unknown };
+  | { type: "alert"; ts: Time; container: string; payload: { alerts: Alert[] } };
 
 /** `application/problem+json`. */
 export interface Problem {

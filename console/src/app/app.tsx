@@ -10,6 +10,7 @@ import { ApiError, setUnauthenticatedHandler } from "../api/client";
 import { Toasts } from "../components/toast";
 import { changeLanguage } from "../i18n";
 import { antdTheme } from "./antd-theme";
+import { pageRoutes } from "./pages";
 import { usePreferences } from "./preferences";
 import { useSession } from "./session";
 import { Shell } from "./shell";
@@ -39,15 +40,7 @@ const router = createBrowserRouter([
       {
         ErrorBoundary: Broken,
         children: [
-          { index: true, lazy: async () => ({ Component: (await import("../pages/overview/overview")).Overview }) },
-          { path: "events", lazy: async () => ({ Component: (await import("../pages/events/events")).Events }) },
-          { path: "containers", lazy: async () => ({ Component: (await import("../pages/containers/containers")).Containers }) },
-          {
-            path: "containers/:id",
-            lazy: async () => ({ Component: (await import("../pages/containers/container")).ContainerPage }),
-          },
-          { path: "sources", lazy: async () => ({ Component: (await import("../pages/sources/sources")).Sources }) },
-          { path: "settings", lazy: async () => ({ Component: (await import("../pages/settings/settings")).Settings }) },
+          ...pageRoutes(),
           { path: "*", Component: NotFound },
         ],
       },

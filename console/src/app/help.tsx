@@ -3,17 +3,29 @@
 import { useEffect, useRef } from "react";
 import { useTranslation } from "react-i18next";
 import { Icon } from "../components/icon";
+import { pagesFor } from "./pages";
+import { useSession } from "./session";
+import { COMMAND_KEYS } from "./shortcuts";
 
-const KEYS: [string[], string][] = [
+const KEYS: [readonly string[], string][] = [
+  [COMMAND_KEYS, "command"],
   [["/"], "search"],
-  [["g", "o"], "goOverview"],
-  [["g", "e"], "goEvents"],
-  [["g", "c"], "goContainers"],
-  [["g", "s"], "goSources"],
   [["j", "k"], "rows"],
   [["Enter"], "open"],
   [["Esc"], "close"],
   [["?"], "help"],
+];
+
+/** Keys of the list of alerts, and of an alert. */
+const ALERT_KEYS: [string, string][] = [
+  ["x", "select"],
+  ["e", "acknowledge"],
+  ["i", "start"],
+  ["c", "close"],
+  ["a", "assign"],
+  ["n", "note"],
+  ["s", "silence"],
+  ["o", "open"],
 ];
 
 const EXAMPLES: [string, string][] = [
@@ -32,6 +44,7 @@ const EXAMPLES: [string, string][] = [
 
 export function HelpDialog({ onClose }: { onClose: () => void }) {
   const { t } = useTranslation();
+  const session = useSession((state) => state.session);
   const dialog = useRef<HTMLDialogElement>(null);
   useEffect(() => dialog.current?.showModal(), []);
   return (
@@ -53,14 +66,14 @@ export function HelpDialog({ onClose }: { onClose: () => void }) {
           <h3>{t("help.keys")}</h3>
           <dl className="help-keys">
             {KEYS.map(([keys, what]) => (
-              <div key={what}>
-                <dt>
-                  {keys.map((key) => (
-                    <kbd key={key}>{key}</kbd>
-                  ))}
-                </dt>
-                <dd>{t(`help.key.${what}`)}</dd>
-              </div>
+              <Keys key={what} keys={keys} text={t(`help.key.${what}`)} />
+            ))}
+            {pagesFor(session).map(({ key, letter }) => letter && <Keys key={key} keys={["g", letter]} text={t(`nav.${key}`)} />)}
+          </dl>
+          <h3>{t("help.alerts")}</h3>
+          <dl className="help-keys">
+            {ALERT_KEYS.map(([key, what]) => (
+              <Keys key={what} keys={[key]} text={t(`help.alertKey.${what}`)} />
             ))}
           </dl>
         </section>
@@ -79,5 +92,18 @@ export function HelpDialog({ onClose }: { onClose: () => void }) {
         </section>
       </div>
     </dialog>
+  );
+}
+
+function Keys({ keys, text }: { keys: readonly string[]; text: string }) {
+  return (
+    <div>
+      <dt>
+        {keys.map((key) => (
+          <kbd key={key}>{key}</kbd>
+        ))}
+      </dt>
+      <dd>{text}</dd>
+    </div>
   );
 }

@@ -8,12 +8,17 @@ export type ThemeChoice = "system" | "light" | "dark";
 export const LANGUAGES = ["en", "zh-CN"] as const;
 export type Language = (typeof LANGUAGES)[number];
 
+/** Each language by its own name. */
+export const LANGUAGE_NAMES: Record<Language, string> = { en: "English", "zh-CN": "简体中文" };
+
 export const DEFAULT_COLUMNS = ["time", "priority", "rule", "container.name", "proc.name", "output"];
 
 interface Preferences {
   theme: ThemeChoice;
   language: Language;
   columns: string[];
+  /** Widths of columns that were drawn, in pixels. */
+  widths: Record<string, number>;
   /** Facets beside the list of events. */
   facetsOpen: boolean;
   /** Priorities left out of charts, so that the rare ones can be seen beside the frequent. */
@@ -21,6 +26,9 @@ interface Preferences {
   setTheme(theme: ThemeChoice): void;
   setLanguage(language: Language): void;
   setColumns(columns: string[]): void;
+  /** `null` gives the column its own width back. */
+  setWidth(column: string, width: number | null): void;
+  resetWidths(): void;
   setFacetsOpen(open: boolean): void;
   togglePriority(priority: Priority): void;
 }
@@ -40,11 +48,15 @@ export const usePreferences = create<Preferences>()(
       theme: "system",
       language: preferredLanguage(navigator.languages),
       columns: DEFAULT_COLUMNS,
+      widths: {},
       facetsOpen: true,
       hiddenPriorities: [],
       setTheme: (theme) => set({ theme }),
       setLanguage: (language) => set({ language }),
       setColumns: (columns) => set({ columns }),
+      setWidth: (column, width) =>
+        set(({ widths: { [column]: _, ...rest } }) => ({ widths: width === null ? rest : { ...rest, [column]: width } })),
+      resetWidths: () => set({ widths: {} }),
       setFacetsOpen: (facetsOpen) => set({ facetsOpen }),
       togglePriority: (priority) =>
         set(({ hiddenPriorities }) => ({

@@ -2,7 +2,7 @@
 
 import { create } from "zustand";
 import { ApiError, request, setSessionToken } from "../api/client";
-import type { Session, Setup } from "../api/types";
+import type { Permission, Session, Setup } from "../api/types";
 
 interface SessionState {
   session: Session | null;
@@ -30,6 +30,18 @@ export const useSession = create<SessionState>()((set) => ({
   },
   learn: ({ demo, version }) => set({ demo, version }),
 }));
+
+/** True when the person who is signed in may do this. */
+export function useCan(permission: Permission): boolean {
+  return useSession((state) => may(state.session, permission));
+}
+
+/** The same for what concerns everybody's data: whoever sees only a part may not. */
+export function useCanWhole(permission: Permission): boolean {
+  return useSession((state) => may(state.session, permission) && !state.session?.scope);
+}
+
+export const may = (session: Session | null, permission: Permission) => session?.permissions.includes(permission) ?? false;
 
 let asking: Promise<void> | null = null;
 
@@ -80,7 +92,9 @@ export async function signOut(): Promise<void> {
     // A session that is gone already is what was asked for.
     if (!(error instanceof ApiError) || error.status !== 401) throw error;
   }
+  const elsewhere = useSession.getState().session?.sign_out_url;
   useSession.getState().signedOut();
+  if (elsewhere) window.location.assign(elsewhere);
 }
 
 /** Where to go after signing in: a path of this console, and nothing else. */

@@ -1,27 +1,24 @@
 /** What surrounds every page of a signed-in person: navigation, demo banner, help. */
 
 import { useQuery } from "@tanstack/react-query";
-import { useCallback, useEffect, useRef, useState } from "react";
+import { lazy, Suspense, useCallback, useEffect, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Link, Navigate, NavLink, Outlet, useLocation, useNavigate, useNavigation } from "react-router";
 import { get } from "../api/client";
-import type { Page, Source } from "../api/types";
+import type { AlertPage, Page, Source } from "../api/types";
 import { Icon, Logo, type IconName } from "../components/icon";
-import { Menu } from "../components/menu";
+import { Menu, type MenuItem } from "../components/menu";
 import { ErrorBox, errorText } from "../components/states";
 import { toast } from "../components/toast";
+import { useNarrow } from "../components/use-narrow";
+import { formatCompact } from "../lib/format";
 import { HelpDialog } from "./help";
-import { usePreferences, type ThemeChoice } from "./preferences";
-import { loadSession, loadSetup, signOut, useSession } from "./session";
-import { useShortcuts } from "./shortcuts";
+import { pageAt, pagesFor } from "./pages";
+import { LANGUAGE_NAMES, LANGUAGES, usePreferences, type ThemeChoice } from "./preferences";
+import { loadSession, loadSetup, may, signOut, useSession } from "./session";
+import { COMMAND_KEYS, useShortcuts } from "./shortcuts";
 
-const PAGES: { path: string; key: string; icon: IconName }[] = [
-  { path: "/", key: "overview", icon: "overview" },
-  { path: "/events", key: "events", icon: "events" },
-  { path: "/containers", key: "containers", icon: "containers" },
-  { path: "/sources", key: "sources", icon: "sources" },
-  { path: "/settings", key: "settings", icon: "settings" },
-];
+const Command = lazy(() => import("./command"));
 
 /** Asks once who is signed in. */
 export function useSessionLoad(): { error: unknown; retry: () => void } {
@@ -45,11 +42,15 @@ export function Shell() {
   const navigate = useNavigate();
   const load = useSessionLoad();
   const main = useRef<HTMLElement>(null);
+  const compact = useNarrow(1100);
   const [helpOpen, setHelpOpen] = useState(false);
   const openHelp = useCallback(() => setHelpOpen(true), []);
-  useShortcuts(useCallback((path: string) => void navigate(path), [navigate]), openHelp);
+  const [commandOpen, setCommandOpen] = useState(false);
+  const openCommand = useCallback(() => setCommandOpen(true), []);
+  const closeCommand = useCallback(() => setCommandOpen(false), []);
+  useShortcuts(useCallback((path: string) => void navigate(path), [navigate]), openHelp, openCommand);
 
-  const page = PAGES.find(({ path }) => path !== "/" && location.pathname.startsWith(path)) ?? PAGES[0]!;
+  const page = pageAt(location.pathname);
   useEffect(() => {
     document.title = `${t(`nav.${page.key}`)} · Quaywatch`;
   }, [page, t]);
@@ -69,6 +70,9 @@ export function Shell() {
     const back = `${location.pathname}${location.search}`;
     return <Navigate to={back === "/" ? "/login" : `/login?return=${encodeURIComponent(back)}`} replace />;
   }
+  const shown = pagesFor(session);
+  const inBar = shown.filter(({ place }) => place === "bar" || (place === "wide" && !compact));
+  const behind = shown.filter((entry) => !inBar.includes(entry));
   return (
     <div className={demo ? "shell shell-demo" : "shell"}>
       <a className="skip-link" href="#main">
@@ -81,15 +85,39 @@ export function Shell() {
           <span className="brand-name">Quaywatch</span>
         </Link>
         <nav className="nav" aria-label={t("nav.label")}>
-          {PAGES.map(({ path, key, icon }) => (
-            <NavLink key={path} to={path} end={path === "/"} className="nav-link">
+          {inBar.map(({ path, key, icon }) => (
+            <NavLink key={path} to={path} end={path === "/"} className={({ isActive }) => (isActive || (key === "profiles" && page.key === "behaviour") ? "nav-link active" : "nav-link")}>
               <Icon name={icon} />
               <span>{t(`nav.${key}`)}</span>
+              {key === "alerts" && <NewAlerts />}
             </NavLink>
           ))}
+          <Menu
+            label={t("nav.more")}
+            className={behind.includes(page) ? "nav-link active" : "nav-link"}
+            align="left"
+            button={
+              <>
+                <Icon name="more" />
+                <span>{t("nav.more")}</span>
+              </>
+            }
+            items={behind.map((entry) => ({
+              key: entry.key,
+              label: t(`nav.${entry.key}`),
+              icon: entry.icon,
+              current: entry === page,
+              onSelect: () => void navigate(entry.path),
+            }))}
+          />
         </nav>
         <div className="topbar-end">
-          <SourceHealth />
+          <button type="button" className="command-btn" aria-label={`${t("command.go")} ${COMMAND_KEYS.join(" ")}`} title={t("command.title")} aria-keyshortcuts="Control+K Meta+K" onClick={openCommand}>
+            <Icon name="search" size={14} />
+            <span className="command-btn-text">{t("command.go")}</span>
+            <kbd>{COMMAND_KEYS.join(" ")}</kbd>
+          </button>
+          {may(session, "view_system") && <SourceHealth />}
           <ThemeMenu />
           <button type="button" className="icon-btn help-btn" aria-label={t("help.title")} title={`${t("help.title")} (?)`} onClick={openHelp}>
             <Icon name="help" />
@@ -102,6 +130,11 @@ export function Shell() {
         <Outlet />
       </main>
       {helpOpen && <HelpDialog onClose={() => setHelpOpen(false)} />}
+      {commandOpen && (
+        <Suspense>
+          <Command onClose={closeCommand} onHelp={openHelp} />
+        </Suspense>
+      )}
     </div>
   );
 }
@@ -113,6 +146,25 @@ export function DemoBanner() {
       <strong>{t("demo.title")}</strong>
       <span>{t("demo.text")}</span>
     </div>
+  );
+}
+
+/** How many alerts nobody has looked at yet. */
+function NewAlerts() {
+  const { t, i18n } = useTranslation();
+  const { data } = useQuery({
+    queryKey: ["alerts-new"],
+    queryFn: ({ signal }) => get<AlertPage>("/api/alerts", { state: "new", silenced: false, limit: 1 }, signal),
+    refetchInterval: 15_000,
+    retry: false,
+  });
+  const count = data?.aggregates.by_state.new ?? 0;
+  if (count === 0) return null;
+  return (
+    <span className="nav-count nums">
+      {formatCompact(count, i18n.language)}
+      <span className="sr-only">{t("nav.newAlerts")}</span>
+    </span>
   );
 }
 
@@ -173,8 +225,9 @@ function UserMenu({ name, onHelp }: { name: string; onHelp: () => void }) {
         </>
       }
       items={[
-        { key: "en", label: "English", icon: "globe", checked: language === "en", onSelect: () => setLanguage("en") },
-        { key: "zh", label: "简体中文", icon: "globe", checked: language === "zh-CN", onSelect: () => setLanguage("zh-CN") },
+        ...LANGUAGES.map(
+          (choice): MenuItem => ({ key: choice, label: LANGUAGE_NAMES[choice], icon: "globe", checked: language === choice, onSelect: () => setLanguage(choice) }),
+        ),
         "separator",
         { key: "settings", label: t("nav.settings"), icon: "settings", onSelect: () => void navigate("/settings") },
         { key: "help", label: t("help.title"), icon: "help", onSelect: onHelp },

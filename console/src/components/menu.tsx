@@ -9,6 +9,8 @@ export interface MenuItem {
   icon?: IconName;
   checked?: boolean;
   href?: string;
+  /** It stands for the page that is shown. */
+  current?: boolean;
   onSelect?: () => void;
 }
 
@@ -80,6 +82,7 @@ export function Menu({ label, button, items, className = "icon-btn", align = "ri
                 type="button"
                 role={item.checked === undefined ? "menuitem" : "menuitemradio"}
                 aria-checked={item.checked}
+                aria-current={item.current ? "page" : undefined}
                 className="menu-item"
                 onClick={() => {
                   setOpen(false);

@@ -39,6 +39,11 @@ export function PriorityShape({ priority }: { priority: Priority }) {
 /** Shape and name. */
 export function PriorityMark({ priority }: { priority: Priority }) {
   const { t } = useTranslation();
+  return <PriorityText priority={priority} t={t} />;
+}
+
+/** Shape and name where there are many, so that each does not set up its own translation. */
+export function PriorityText({ priority, t }: { priority: Priority; t: (key: string) => string }) {
   const urgent = PRIORITIES.indexOf(priority) < 3;
   return (
     <span className={urgent ? "priority priority-urgent" : "priority"}>

@@ -4,6 +4,7 @@ import { useMutation } from "@tanstack/react-query";
 import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { ApiError, post } from "../api/client";
+import { useCan } from "../app/session";
 import { CodeBlock } from "./code";
 import { Icon } from "./icon";
 import { toast } from "./toast";
@@ -85,6 +86,7 @@ function EmptyMark() {
 /** Sends one marked event through the whole pipeline. */
 export function TestEventButton({ container, primary, onSent }: { container?: string; primary?: boolean; onSent?: () => void }) {
   const { t } = useTranslation();
+  const allowed = useCan("ingest");
   const send = useMutation({
     mutationFn: () => post<{ id: string | null }>("/api/events/test", container ? { container } : {}),
     onSuccess: () => {
@@ -93,6 +95,7 @@ export function TestEventButton({ container, primary, onSent }: { container?: st
     },
     onError: (error) => toast(errorText(error, t), "error"),
   });
+  if (!allowed) return null;
   return (
     <button
       type="button"

@@ -1,10 +1,9 @@
-/** True on a screen as wide as a phone's. */
+/** True on a screen of at most `limit` pixels; as wide as a phone's when nothing is said. */
 
 import { useSyncExternalStore } from "react";
 
-const media = () => window.matchMedia("(max-width: 720px)");
-
-export function useNarrow(): boolean {
+export function useNarrow(limit = 720): boolean {
+  const media = () => window.matchMedia(`(max-width: ${limit}px)`);
   return useSyncExternalStore(
     (changed) => {
       const list = media();

@@ -30,3 +30,9 @@ export function containerQuery({ id, name }: { id: string; name: string }): stri
 }
 
 export const containerLink = (id: string) => `/containers/${encodeURIComponent(id)}`;
+
+/** The behaviour of a container or of the profile with this key, with what of it is to be shown. */
+export function behaviourLink(id: string, state: Record<string, string> = {}): string {
+  const search = new URLSearchParams(state).toString();
+  return `/behaviour/${encodeURIComponent(id)}${search ? `?${search}` : ""}`;
+}

@@ -28,8 +28,14 @@ pub(crate) enum Command {
     Replay(Replay),
     /// Print the events that a query selects
     Events(Events),
+    /// List, read and triage alerts
+    Alerts(Alerts),
+    /// Show, compare, ship and steer what is learned about workloads
+    Profile(Profile),
     /// Create, list and revoke API tokens
     Token(Token),
+    /// Add, list, change and remove users
+    User(User),
     /// Explain the configuration
     Config(ConfigCommand),
     /// Measure speed, memory and size on this machine
@@ -94,6 +100,301 @@ pub(crate) struct Events {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Alerts {
+    #[command(subcommand)]
+    pub(crate) command: AlertsCommand,
+    /// How to print
+    #[arg(long, short, value_enum, default_value_t = Output::Text, global = true)]
+    pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AlertsCommand {
+    /// List alerts, newest first
+    List(AlertFilter),
+    /// Show an alert: why it was raised, and what was done about it
+    Show {
+        /// Number of the alert
+        id: u64,
+    },
+    /// Acknowledge alerts
+    Ack {
+        /// Numbers of the alerts
+        #[arg(required = true)]
+        ids: Vec<u64>,
+    },
+    /// Say that alerts are being worked on
+    Start {
+        /// Numbers of the alerts
+        #[arg(required = true)]
+        ids: Vec<u64>,
+    },
+    /// Close alerts
+    Close {
+        /// Numbers of the alerts
+        #[arg(required = true)]
+        ids: Vec<u64>,
+        /// Why; after `expected` and `false-positive` the same again only counts for a while
+        #[arg(long, value_enum, default_value_t = Reason::Resolved)]
+        reason: Reason,
+    },
+    /// Open closed alerts again
+    Reopen {
+        /// Numbers of the alerts
+        #[arg(required = true)]
+        ids: Vec<u64>,
+    },
+    /// Give alerts to a user
+    Assign {
+        /// Numbers of the alerts
+        #[arg(required = true)]
+        ids: Vec<u64>,
+        /// The user
+        #[arg(long, required_unless_present = "nobody")]
+        to: Option<String>,
+        /// Take them back
+        #[arg(long, conflicts_with = "to")]
+        nobody: bool,
+    },
+    /// Write something down about alerts
+    Note {
+        /// Numbers of the alerts
+        #[arg(required = true)]
+        ids: Vec<u64>,
+        /// The note; `-` reads it from standard input
+        #[arg(long)]
+        text: String,
+    },
+    /// Keep alerts quiet for a while
+    Silence {
+        #[command(subcommand)]
+        command: SilenceCommand,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AlertFilter {
+    /// States, with commas: new, acknowledged, in_progress, closed; `open` stands for the first
+    /// three, `all` for all
+    #[arg(long, default_value = "open")]
+    pub(crate) state: String,
+    /// Least urgent priority; a list with commas is exactly those
+    #[arg(long)]
+    pub(crate) priority: Option<String>,
+    /// Who noticed, with commas: falco, profile
+    #[arg(long)]
+    pub(crate) source: Option<String>,
+    /// Rule
+    #[arg(long)]
+    pub(crate) rule: Option<String>,
+    /// Workload
+    #[arg(long)]
+    pub(crate) workload: Option<String>,
+    /// Container, by id or name
+    #[arg(long)]
+    pub(crate) container: Option<String>,
+    /// User who takes care of them; `none` for nobody
+    #[arg(long)]
+    pub(crate) assignee: Option<String>,
+    /// Part of title, rule, workload or container
+    #[arg(long)]
+    pub(crate) search: Option<String>,
+    /// `true` for only those that a silence keeps quiet, `false` for only the others
+    #[arg(long)]
+    pub(crate) silenced: Option<bool>,
+    /// Last seen from then on: RFC 3339, or relative such as `now-24h`
+    #[arg(long)]
+    pub(crate) start: Option<String>,
+    /// Last seen before then
+    #[arg(long)]
+    pub(crate) end: Option<String>,
+    /// Order: last_seen, first_seen, priority, count
+    #[arg(long)]
+    pub(crate) sort: Option<String>,
+    /// At most this many
+    #[arg(long, short = 'n', default_value_t = 100)]
+    pub(crate) limit: u64,
+    /// End with exit code 1 when an alert is at least this urgent
+    #[arg(long, value_name = "PRIORITY")]
+    pub(crate) fail_on: Option<qw_event::Priority>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Reason {
+    /// It was real and is over
+    Resolved,
+    /// It was nothing
+    FalsePositive,
+    /// It was meant to happen
+    Expected,
+    /// Another alert tells the same
+    Duplicate,
+    /// It is known and is left so
+    Accepted,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SilenceCommand {
+    /// List silences
+    List,
+    /// Silence the alerts that match all conditions
+    Add {
+        /// Conditions such as `rule=Terminal shell`, `container!=web`, `image=~shop/*`,
+        /// `namespace!~kube-*`; fields: rule, source, priority, workload, container, image,
+        /// namespace, hostname
+        #[arg(required = true, value_name = "CONDITION")]
+        conditions: Vec<String>,
+        /// How long, such as `2h`
+        #[arg(long = "for", value_name = "SPAN", required_unless_present = "until")]
+        span: Option<crate::units::Span>,
+        /// Until when (RFC 3339)
+        #[arg(long, conflicts_with = "span")]
+        until: Option<String>,
+        /// Why
+        #[arg(long, default_value = "")]
+        comment: String,
+    },
+    /// End a silence at once
+    End {
+        /// Number of the silence
+        id: u64,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Profile {
+    #[command(subcommand)]
+    pub(crate) command: ProfileCommand,
+    /// How to print
+    #[arg(long, short, value_enum, default_value_t = Output::Text, global = true)]
+    pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProfileCommand {
+    /// List profiles and how far their learning is
+    List {
+        /// Only those in this state
+        #[arg(long, value_enum)]
+        state: Option<ProfileState>,
+        /// Part of the key or of an image
+        #[arg(long)]
+        search: Option<String>,
+    },
+    /// Show a profile and its tree
+    Show {
+        /// Key of the profile, or id or name of a container
+        key: String,
+        /// Only this branch of the tree
+        #[arg(long, value_enum)]
+        branch: Option<BranchName>,
+        /// Only nodes whose name contains this
+        #[arg(long)]
+        search: Option<String>,
+        /// Only what deviated
+        #[arg(long)]
+        deviating: bool,
+    },
+    /// Compare a profile with another, or with an earlier state of itself
+    Diff {
+        /// Key of the profile, or id or name of a container
+        key: String,
+        /// The other profile
+        #[arg(long, required_unless_present = "at")]
+        with: Option<String>,
+        /// Time of the earlier state: RFC 3339, or relative such as `now-7d`
+        #[arg(long, conflicts_with = "with")]
+        at: Option<String>,
+    },
+    /// Write a profile to a file, or as an artifact that registries keep
+    Export {
+        /// Key of the profile, or id or name of a container
+        key: String,
+        /// The file; standard output when absent or `-`
+        #[arg(conflicts_with = "oci")]
+        file: Option<PathBuf>,
+        /// Folder to write as an OCI image layout with the profile as an artifact in it
+        #[arg(long, value_name = "DIR")]
+        oci: Option<PathBuf>,
+        /// Tag of the artifact in the layout
+        #[arg(long, requires = "oci", default_value = "latest")]
+        tag: String,
+        /// Image the artifact refers to: a file with its manifest, as `skopeo inspect --raw` prints
+        /// it (`-` is standard input), or its digest
+        #[arg(long, requires = "oci", value_name = "FILE|DIGEST")]
+        subject: Option<String>,
+        /// Size of the image's manifest in bytes, when only its digest is given
+        #[arg(long, requires = "subject", value_name = "BYTES")]
+        subject_size: Option<u64>,
+    },
+    /// Take in a profile that was exported; it detects at once
+    Import {
+        /// The file; `-` is standard input
+        #[arg(required_unless_present = "oci", conflicts_with = "oci")]
+        file: Option<PathBuf>,
+        /// Folder with an OCI image layout, as `skopeo copy docker://… oci:DIR` makes it
+        #[arg(long, value_name = "DIR")]
+        oci: Option<PathBuf>,
+        /// Tag of the artifact, when the layout holds several
+        #[arg(long, requires = "oci")]
+        tag: Option<String>,
+        /// Key it gets; its own by default
+        #[arg(long)]
+        key: Option<String>,
+    },
+    /// Let a profile learn again
+    Learn {
+        /// Key of the profile, or id or name of a container
+        key: String,
+        /// Only this branch
+        #[arg(long, value_enum)]
+        branch: Option<BranchName>,
+    },
+    /// End learning now: what is unknown from now on deviates
+    Freeze {
+        /// Key of the profile, or id or name of a container
+        key: String,
+        /// Only this branch
+        #[arg(long, value_enum)]
+        branch: Option<BranchName>,
+    },
+    /// Make known what deviated
+    Accept {
+        /// Key of the profile, or id or name of a container
+        key: String,
+        /// Branch, then as far as wanted: operation, process, attribute
+        #[arg(required = true, num_args = 1..=4)]
+        path: Vec<String>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProfileState {
+    /// Any branch learns
+    Learning,
+    /// All branches detect
+    Detecting,
+    /// Learning was ended by command
+    Frozen,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BranchName {
+    /// What runs
+    Process,
+    /// What is reached, and who reaches in
+    Network,
+    /// What is read and written
+    File,
+    /// Who starts whom
+    Lineage,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Token {
     #[command(subcommand)]
     pub(crate) command: TokenCommand,
@@ -107,7 +408,7 @@ pub(crate) enum TokenCommand {
     Create {
         /// What it is for
         name: String,
-        /// What it may do
+        /// What it may do: read, triage, ingest, metrics, admin
         #[arg(long, value_delimiter = ',', default_value = "read")]
         scopes: Vec<String>,
         /// When it ends (RFC 3339); never by default
@@ -128,6 +429,76 @@ pub(crate) enum TokenCommand {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct User {
+    #[command(subcommand)]
+    pub(crate) command: UserCommand,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Add a user; without --password-stdin a password is made up and printed once
+    Add {
+        /// Name: a-z, 0-9, `.`, `_`, `-`, `@`
+        name: String,
+        /// What the user may do: log_reader, viewer, analyst, admin
+        #[arg(long, default_value = "viewer")]
+        role: String,
+        #[command(flatten)]
+        scope: UserScope,
+        /// Read the password from standard input
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// List users
+    List {
+        /// How to print
+        #[arg(long, short, value_enum, default_value_t = Output::Text)]
+        output: Output,
+    },
+    /// Set a user's password, read from standard input; ends the user's sessions
+    Passwd {
+        /// Name of the user
+        name: String,
+    },
+    /// Change what a user may do and see; what is not named stays
+    Role {
+        /// Name of the user
+        name: String,
+        /// What the user may do: log_reader, viewer, analyst, admin
+        role: Option<String>,
+        #[command(flatten)]
+        scope: UserScope,
+        /// Let the user see everything
+        #[arg(long, conflicts_with_all = ["namespace", "label"])]
+        everything: bool,
+        /// Let the user sign in no more
+        #[arg(long)]
+        disable: bool,
+        /// Let the user sign in again
+        #[arg(long, conflicts_with = "disable")]
+        enable: bool,
+    },
+    /// Remove a user with all sessions and tokens
+    Remove {
+        /// Name of the user
+        name: String,
+    },
+}
+
+/// Whose data a user sees; everything when nothing is named.
+#[derive(Debug, Args)]
+pub(crate) struct UserScope {
+    /// Kubernetes namespace whose containers the user sees; can be repeated
+    #[arg(long)]
+    pub(crate) namespace: Vec<String>,
+    /// Label whose containers the user sees, such as `team=shop`; can be repeated
+    #[arg(long)]
+    pub(crate) label: Vec<String>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct ConfigCommand {
     #[command(subcommand)]
     pub(crate) command: ConfigAction,
@@ -143,10 +514,15 @@ pub(crate) enum ConfigAction {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Server {
     /// Address, such as `http://127.0.0.1:18000`; the running server of the data folder by default
-    #[arg(long = "server", env = "QUAYWATCH_SERVER", value_name = "URL")]
+    #[arg(
+        long = "server",
+        env = "QUAYWATCH_SERVER",
+        value_name = "URL",
+        global = true
+    )]
     pub(crate) address: Option<String>,
     /// API token; of the running server of the data folder by default
-    #[arg(long, env = "QUAYWATCH_TOKEN", hide_env_values = true)]
+    #[arg(long, env = "QUAYWATCH_TOKEN", hide_env_values = true, global = true)]
     pub(crate) token: Option<String>,
 }
 
@@ -161,6 +537,9 @@ pub(crate) struct Bench {
     /// A peer to run beside us, such as `original=/path/to/script.py`
     #[arg(long, value_name = "NAME=PATH")]
     pub(crate) peer: Vec<String>,
+    /// Recordings of real programs, as `docs/recordings.md` tells, for the profiles
+    #[arg(long, value_name = "DIR")]
+    pub(crate) recordings: Option<PathBuf>,
     /// Folder for the data; a temporary one by default
     #[arg(long)]
     pub(crate) folder: Option<PathBuf>,
@@ -173,6 +552,8 @@ pub(crate) struct Bench {
 pub(crate) enum Measurement {
     /// Line → parsed → enriched → counted
     Parse,
+    /// … → profiled; memory of profiles; what they find in recordings
+    Profile,
     /// … → durable store
     Store,
     /// Questions to a full store

@@ -11,11 +11,13 @@ mod load;
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 #[allow(unused_imports, reason = "the fuzz target reads single files")]
 pub(crate) use load::from_yaml;
 pub(crate) use load::{Loaded, load, to_yaml};
+use qw_event::Priority;
 use qw_sources::{docker, file, stdin};
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +40,16 @@ pub(crate) struct Config {
     pub(crate) pipeline: PipelineConfig,
     /// How long and how much is kept.
     pub(crate) store: StoreConfig,
+    /// How workloads are learned.
+    pub(crate) profiles: ProfilesConfig,
+    /// What becomes an alert, and how alerts are kept.
+    pub(crate) alerts: AlertsConfig,
+    /// Who is told about alerts.
+    pub(crate) notifications: qw_sinks::Config,
+    /// Provider through which people may sign in besides local users.
+    pub(crate) oidc: Option<qw_oidc::Config>,
+    /// Who did what.
+    pub(crate) audit: AuditConfig,
     /// Bounds of the metrics.
     pub(crate) metrics: MetricsConfig,
     /// Prometheus for `/api/prom/…`, such as `http://127.0.0.1:9090`.
@@ -55,6 +67,11 @@ impl Default for Config {
             inventory: InventoryConfig::default(),
             pipeline: PipelineConfig::default(),
             store: StoreConfig::default(),
+            profiles: ProfilesConfig::default(),
+            alerts: AlertsConfig::default(),
+            notifications: qw_sinks::Config::default(),
+            oidc: None,
+            audit: AuditConfig::default(),
             metrics: MetricsConfig::default(),
             prometheus_url: None,
             ui_dir: None,
@@ -171,6 +188,13 @@ pub(crate) struct PipelineConfig {
     pub(crate) memory: Size,
     /// Events that match one of these queries are counted as filtered and not stored.
     pub(crate) exclude: Vec<String>,
+    /// Events that match one of these queries are profiled and counted, and stored only when
+    /// something is noticed in them, shortly before or after that, or as a sample.
+    pub(crate) observe: Vec<String>,
+    /// Of these, one in so many is stored all the same; 0 stores none.
+    pub(crate) observe_sample: u32,
+    /// How long before and after something was noticed the events of its container are stored.
+    pub(crate) observe_context: Span,
 }
 
 impl Default for PipelineConfig {
@@ -178,16 +202,33 @@ impl Default for PipelineConfig {
         Self {
             memory: Size(32 << 20),
             exclude: Vec::new(),
+            observe: Vec::new(),
+            observe_sample: 1000,
+            observe_context: Span(Duration::from_secs(10)),
         }
     }
 }
 
 /// The store.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct StoreConfig {
     /// How long and how much is kept.
     pub(crate) retention: RetentionConfig,
+    /// The newest events are sealed into a segment when they are this many.
+    pub(crate) seal_events: usize,
+    /// Time between two rounds of sealing, merging and dropping.
+    pub(crate) upkeep_every: Span,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            retention: RetentionConfig::default(),
+            seal_events: qw_store::Options::default().seal_events,
+            upkeep_every: Span(Duration::from_secs(2)),
+        }
+    }
 }
 
 /// How long and how much is kept.
@@ -203,8 +244,113 @@ pub(crate) struct RetentionConfig {
 impl Default for RetentionConfig {
     fn default() -> Self {
         Self {
-            max_age: Span(std::time::Duration::from_secs(30 * 86_400)),
+            max_age: Span(Duration::from_secs(30 * 86_400)),
             max_size: Size(20 << 30),
+        }
+    }
+}
+
+/// How workloads are learned.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ProfilesConfig {
+    /// False learns nothing and finds no deviations.
+    pub(crate) enabled: bool,
+    /// What has one profile.
+    pub(crate) per: qw_profile::Per,
+    /// Deviations of at least this score become alerts, 0 to 1.
+    pub(crate) least_score: f64,
+    /// Time after the first event in which what is met does not count as new.
+    pub(crate) warm_up: Span,
+    /// Shortest time of learning.
+    pub(crate) minimum_time: Span,
+    /// Fewest events of a branch before it may end to learn.
+    pub(crate) minimum_events: u64,
+    /// Learning ends below this estimated share of events that show something new.
+    pub(crate) unseen_mass: f64,
+    /// Learning ends below this number of new nodes per hour.
+    pub(crate) new_nodes_per_hour: f64,
+    /// Time in which the weight of what is not met any more halves.
+    pub(crate) half_life: Span,
+    /// While learning, what was not met for so long is forgotten.
+    pub(crate) forget_after: Span,
+    /// Paths and flags at least this similar are the same, 0 to 1.
+    pub(crate) threshold: f64,
+    /// Profiles at most.
+    pub(crate) max_profiles: usize,
+    /// Memory of all profiles at most.
+    pub(crate) max_memory: Size,
+    /// Folder to which trees are written as JSON, too, one file per profile.
+    pub(crate) storage_path: Option<PathBuf>,
+}
+
+impl Default for ProfilesConfig {
+    fn default() -> Self {
+        let options = qw_profile::Options::default();
+        Self {
+            enabled: true,
+            per: options.per,
+            least_score: 0.5,
+            warm_up: Span(options.warm_up),
+            minimum_time: Span(options.minimum_time),
+            minimum_events: options.minimum_events,
+            unseen_mass: options.unseen_mass,
+            new_nodes_per_hour: options.new_nodes_per_hour,
+            half_life: Span(options.half_life),
+            forget_after: Span(options.forget_after),
+            threshold: 0.85,
+            max_profiles: options.max_profiles,
+            max_memory: Size(options.max_bytes as u64),
+            storage_path: None,
+        }
+    }
+}
+
+/// What becomes an alert, and how alerts are kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct AlertsConfig {
+    /// Events of Falco rules of this priority, or a more urgent one, are alerts.
+    pub(crate) falco_min_priority: Priority,
+    /// What is noticed in a workload within this time of each other is one alert.
+    pub(crate) story_window: Span,
+    /// For so long after an alert was closed as expected or as a false positive, the same again only
+    /// counts.
+    pub(crate) mute_closed: Span,
+    /// Closed alerts are forgotten after this long.
+    pub(crate) keep_closed: Span,
+    /// Closed alerts that are kept at most.
+    pub(crate) max_alerts: u64,
+}
+
+impl Default for AlertsConfig {
+    fn default() -> Self {
+        let options = qw_alerts::DeskOptions::default();
+        Self {
+            falco_min_priority: Priority::Warning,
+            story_window: Span(options.story_window),
+            mute_closed: Span(options.mute_closed),
+            keep_closed: Span(options.keep_closed),
+            max_alerts: options.max_alerts,
+        }
+    }
+}
+
+/// How long it is kept who did what.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct AuditConfig {
+    /// Entries older than this are removed.
+    pub(crate) max_age: Span,
+    /// The oldest are removed while there are more.
+    pub(crate) max_entries: u64,
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        Self {
+            max_age: Span(Duration::from_secs(365 * 86_400)),
+            max_entries: 1_000_000,
         }
     }
 }

@@ -108,6 +108,7 @@ pub(crate) fn source(arguments: &Demo) -> Result<ReadySource> {
     );
     let config = demo::Config {
         seed: arguments.seed,
+        began: None,
         rate: arguments.rate,
         backfill_hours: arguments.hours.min(24 * 30),
         speed: arguments.speed,

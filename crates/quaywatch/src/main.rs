@@ -21,16 +21,38 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[error("{0}")]
 struct Usage(String);
 
+/// Something was found that the command was asked to fail on: exit code 1.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Found(String);
+
 fn main() -> ExitCode {
+    keep_to_small_pages();
     let arguments = Arguments::parse();
     wiring::start_logging(arguments.verbose);
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             cli::say(&format!("error: {error:#}"));
-            ExitCode::from(if error.is::<Usage>() { 2 } else { 3 })
+            ExitCode::from(if error.is::<Found>() {
+                1
+            } else if error.is::<Usage>() {
+                2
+            } else {
+                3
+            })
         }
     }
+}
+
+/// Has the kernel give memory by pages of 4 KiB.
+///
+/// Pages of 2 MiB are cleared whole and stay whole: of the bytes that a batch used and gave back,
+/// most would still count as ours. Without them the server holds about 60 MB less, at no cost.
+fn keep_to_small_pages() {
+    #[cfg(target_os = "linux")]
+    // A kernel that cannot do it costs memory and nothing else.
+    rustix::thread::disable_transparent_huge_pages(true).ok();
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
@@ -40,7 +62,12 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Demo(demo) => block_on(serve::demo(configuration(path)?.config, demo)),
         Command::Replay(replay) => block_on(cli::replay::run(configuration(path)?.config, replay)),
         Command::Events(events) => block_on(cli::events::run(configuration(path)?.config, events)),
+        Command::Alerts(alerts) => block_on(cli::alerts::run(configuration(path)?.config, alerts)),
+        Command::Profile(profile) => {
+            block_on(cli::profile::run(configuration(path)?.config, profile))
+        }
         Command::Token(token) => block_on(cli::token::run(configuration(path)?.config, token)),
+        Command::User(user) => block_on(cli::user::run(configuration(path)?.config, user)),
         Command::Config(command) => cli::config::run(configuration(path)?, &command),
         Command::Bench(bench) => cli::bench::run(bench),
     }

@@ -1,16 +1,26 @@
 //! `quaywatch serve` and `quaywatch demo`: parts are opened, joined, run, and ended in order.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result};
-use qw_api::{Access, AccessOptions, Hub, HubOptions, ListenerOptions, Parts, Settings, State};
+use qw_alerts::{Desk, Seen};
+use qw_api::{Access, Hub, HubOptions, ListenerOptions, Parts, Settings, State};
 use qw_auth::{NewToken, PasswordHashes, Role, Scope};
-use qw_event::SourceId;
+use qw_event::{SourceId, StoredEvent, Timestamp};
 use qw_exporters::Metrics;
 use qw_inventory::Inventory;
-use qw_pipeline::{CancellationToken, NoticeLevel, Notices, Pipeline, SourceState, SourceStatuses};
+use qw_pipeline::{
+    CancellationToken, FalcoRules, NoticeLevel, Notices, Observer, Pipeline, ProfileDetector,
+    SharedProfiles, SourceState, SourceStatuses,
+};
+use qw_sinks::{Notifications, Notifier};
 use qw_sources::http::Receiver;
-use qw_store::{Embedded, RecordStore, StateStore};
+use qw_store::{AlertStore, Embedded, RecordStore, StateStore};
 use serde_json::json;
 use tokio::{net::TcpListener, signal::unix, task::JoinSet};
 
@@ -28,6 +38,9 @@ const FIRST_USER: &str = "admin";
 const COMMAND_LINE_TOKEN: &str = "command line of this host";
 /// Time the pipeline has to store what is on its way.
 const DRAIN_WITHIN: Duration = Duration::from_secs(10);
+const UPKEEP_AT_MOST_EVERY: Duration = Duration::from_millis(10);
+/// Time between two writings of what tokens and sessions were last used.
+const FLUSH_EVERY: Duration = Duration::from_secs(60);
 
 /// Collects, keeps and shows events until the process is asked to end.
 pub(crate) async fn serve(config: Config, _: Serve) -> Result<()> {
@@ -74,6 +87,8 @@ struct Server {
     hub: Hub,
     access: Access,
     inventory: Inventory,
+    desk: Desk,
+    profiles: SharedProfiles,
     pipeline: Pipeline,
     stop: CancellationToken,
 }
@@ -91,9 +106,13 @@ impl Server {
         let access = Access::open(
             Arc::clone(&state),
             PasswordHashes::new()?,
-            AccessOptions::default(),
+            wiring::access_options(&config),
         )?;
-        let inventory = Inventory::open(state, qw_inventory::Options::default())?;
+        let inventory = Inventory::open(Arc::clone(&state), qw_inventory::Options::default())?;
+        let alerts = Arc::clone(&store) as Arc<dyn AlertStore>;
+        let desk = Desk::open(alerts, state, wiring::desk_options(&config), now())?;
+        let options = wiring::profile_options(&config);
+        let profiles = qw_pipeline::open_profiles(options, &*store, &*store)?;
         let mut pipeline = Pipeline::new(
             Arc::clone(&store) as Arc<dyn RecordStore>,
             inventory.index(),
@@ -101,6 +120,17 @@ impl Server {
             notices.clone(),
             wiring::pipeline_options(&config)?,
         );
+        // Deviations first: what Falco says of the same event is then part of their story.
+        if config.profiles.enabled {
+            let least_score = config.profiles.least_score as f32;
+            let detector = ProfileDetector::new(Arc::clone(&profiles), least_score);
+            pipeline.detect(Box::new(detector));
+        }
+        pipeline.detect(Box::new(FalcoRules::new(
+            config.alerts.falco_min_priority,
+            config.profiles.per,
+        )));
+        pipeline.alert(desk.clone());
         pipeline.observe(metrics.observer());
         pipeline.observe(hub.observer());
         pipeline.observe(notices.observer());
@@ -115,6 +145,8 @@ impl Server {
             hub,
             access,
             inventory,
+            desk,
+            profiles,
             pipeline,
             stop,
         })
@@ -154,11 +186,25 @@ impl Server {
             config,
             store,
             stop,
-            pipeline,
+            mut pipeline,
             statuses,
             notices,
+            desk,
+            profiles,
+            hub,
             ..
         } = self;
+        let notifier = Notifier::start(
+            &config.notifications,
+            Arc::clone(&store) as Arc<dyn AlertStore>,
+            Arc::clone(&store) as Arc<dyn StateStore>,
+            qw_sinks::Options::new(now, wiring::jitter),
+            &stop,
+        )
+        .context("notifications")?;
+        let notifications = notifier.notifications();
+        pipeline.observe(Box::new(Told(notifications.clone())));
+        let oidc = config.oidc.as_ref().map(wiring::oidc).transpose()?;
         let sources_stop = CancellationToken::new();
         let mut source_tasks = JoinSet::new();
         for ready in sources {
@@ -191,8 +237,12 @@ impl Server {
         let state = State::new(Parts {
             records: Arc::clone(&store) as Arc<dyn RecordStore>,
             documents: Arc::clone(&store) as Arc<dyn StateStore>,
+            alerts: Arc::clone(&store) as Arc<dyn AlertStore>,
+            desk: desk.clone(),
+            profiles: Arc::clone(&profiles),
+            notifications: Some(notifications.clone()),
             access: self.access.clone(),
-            hub: self.hub,
+            hub: hub.clone(),
             sources: statuses.clone(),
             notices,
             pipeline: pipeline.statistics(),
@@ -205,6 +255,7 @@ impl Server {
                 demo: self.demo,
                 prometheus_url: config.prometheus_url.clone(),
                 ui_dir: config.ui_dir.clone(),
+                oidc,
                 ..Settings::default()
             },
         })?;
@@ -258,12 +309,18 @@ impl Server {
         }
         drop((receiver, intake, state));
 
-        let upkeep = tokio::spawn(upkeep(
-            Arc::clone(&store),
-            self.access.clone(),
-            config.clone(),
-            stop.clone(),
-        ));
+        let upkeep = tokio::spawn(
+            Upkeep {
+                store: Arc::clone(&store),
+                access: self.access.clone(),
+                desk,
+                profiles: Arc::clone(&profiles),
+                hub,
+                notifications,
+                config: config.clone(),
+            }
+            .run(stop.clone()),
+        );
         let files = announce(&config, &addresses, &self.access)?;
 
         let failed = tokio::select! {
@@ -286,6 +343,11 @@ impl Server {
             );
         }
         upkeep.await?;
+        notifier.stopped().await;
+        qw_pipeline::save_profiles(&profiles, &*store, store.last_id())?;
+        if let Some(folder) = &config.profiles.storage_path {
+            report("writing trees", write_trees(&profiles, folder));
+        }
         self.access.flush(now())?;
         for file in files {
             // It may be gone already; the next start writes it anew.
@@ -298,35 +360,107 @@ impl Server {
     }
 }
 
-/// Seals, compacts, drops what is too old, and writes what is only in memory, until `stop` fires.
-async fn upkeep(store: Arc<Embedded>, access: Access, config: Config, stop: CancellationToken) {
-    let retention = wiring::retention(&config);
-    let mut tick = tokio::time::interval(Duration::from_secs(2));
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut rounds: u64 = 0;
-    while stop.run_until_cancelled(tick.tick()).await.is_some() {
-        rounds += 1;
-        let (store, access, retention) = (Arc::clone(&store), access.clone(), retention.clone());
-        let round = tokio::task::spawn_blocking(move || {
-            if let Err(error) = store.maintain(now(), &retention) {
-                tracing::error!(
-                    error = format!("{:#}", anyhow::Error::from(error)),
-                    "maintenance of the store"
-                );
+/// Wakes those who notify about alerts.
+struct Told(Notifications);
+
+impl Observer for Told {
+    fn committed(&mut self, _: &SourceId, _: &Arc<[StoredEvent]>, _: Timestamp) {}
+
+    fn alerted(&mut self, alerts: &[Seen]) {
+        tell(&self.0, alerts);
+    }
+}
+
+fn tell(notifications: &Notifications, alerts: &[Seen]) {
+    let changes = alerts.iter().flat_map(|seen| &seen.changes);
+    if let Some(newest) = changes.map(|change| change.sequence).max() {
+        notifications.committed(newest);
+    }
+}
+
+/// What is done from time to time.
+#[derive(Clone)]
+struct Upkeep {
+    store: Arc<Embedded>,
+    access: Access,
+    desk: Desk,
+    profiles: SharedProfiles,
+    hub: Hub,
+    notifications: Notifications,
+    config: Config,
+}
+
+impl Upkeep {
+    /// Seals, compacts, drops what is too old, and writes what is only in memory, until `stop` fires.
+    async fn run(self, stop: CancellationToken) {
+        let every = self.config.store.upkeep_every.0.max(UPKEEP_AT_MOST_EVERY);
+        let mut tick = tokio::time::interval(every);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut flushed = Instant::now();
+        while stop.run_until_cancelled(tick.tick()).await.is_some() {
+            let flushes = flushed.elapsed() >= FLUSH_EVERY;
+            if flushes {
+                flushed = Instant::now();
             }
-            if rounds.is_multiple_of(30)
-                && let Err(error) = access.flush(now())
-            {
-                tracing::error!(
-                    error = format!("{:#}", anyhow::Error::from(error)),
-                    "writing times of last use"
-                );
+            let upkeep = self.clone();
+            let round = tokio::task::spawn_blocking(move || {
+                let retention = wiring::retention(&upkeep.config);
+                let maintained = upkeep.store.maintain(now(), &retention).map(drop);
+                report("maintenance of the store", maintained);
+                if flushes {
+                    upkeep.flush();
+                }
+            });
+            if round.await.is_err() {
+                tracing::error!("a round of maintenance panicked; the next one goes on");
             }
-        });
-        if round.await.is_err() {
-            tracing::error!("a round of maintenance panicked; the next one goes on");
         }
     }
+
+    fn flush(&self) {
+        report("writing times of last use", self.access.flush(now()));
+        match self.desk.tick(now()) {
+            Ok(seen) => {
+                self.hub.tell_alerts(&seen);
+                tell(&self.notifications, &seen);
+            }
+            Err(error) => report("upkeep of alerts", Err(error)),
+        }
+        if let Some(folder) = &self.config.profiles.storage_path {
+            report("writing trees", write_trees(&self.profiles, folder));
+        }
+    }
+}
+
+fn report<E: Into<anyhow::Error>>(what: &str, result: Result<(), E>) {
+    if let Err(error) = result {
+        let error: anyhow::Error = error.into();
+        tracing::error!(error = format!("{error:#}"), "{what}");
+    }
+}
+
+/// Writes the tree of every profile to `folder`, as JSON.
+fn write_trees(profiles: &SharedProfiles, folder: &Path) -> Result<()> {
+    fs_err::create_dir_all(folder)?;
+    let keys = profiles.lock().list();
+    for summary in keys {
+        let tree = profiles
+            .lock()
+            .tree(&summary.key, &qw_profile::TreeQuery::default());
+        let Some(tree) = tree else { continue };
+        let safe = |each: char| {
+            if each.is_ascii_alphanumeric() || "._-".contains(each) {
+                each
+            } else {
+                '_'
+            }
+        };
+        let name: String = summary.key.chars().take(200).map(safe).collect();
+        let name = name.trim_start_matches('.');
+        let path = folder.join(format!("{name}.json"));
+        wiring::write_private(&path, &serde_json::to_string(&tree)?)?;
+    }
+    Ok(())
 }
 
 /// Tells people and the command line where we are; returns the files to remove at the end.
@@ -340,7 +474,7 @@ fn announce(
         .iter()
         .filter(|token| token.name == COMMAND_LINE_TOKEN)
     {
-        access.revoke_token(&old.id)?;
+        access.revoke_token(&old.id, now())?;
     }
     let token = NewToken {
         name: COMMAND_LINE_TOKEN.to_owned(),

@@ -7,11 +7,16 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use qw_alerts::DeskOptions;
+use qw_api::{AccessOptions, AuditOptions};
 use qw_docker::{Docker, Endpoint};
 use qw_event::{SourceId, Timestamp};
-use qw_pipeline::Source;
+use qw_pipeline::{Observe, Source};
 use qw_sources::{docker::DockerSource, file::FileSource, stdin::StdinSource};
-use qw_store::{Embedded, Retention, query};
+use qw_store::{
+    Embedded, Retention,
+    query::{self, Filter},
+};
 
 use crate::{
     Usage,
@@ -53,7 +58,11 @@ pub(crate) fn start_logging(verbose: u8) {
 /// Opens the store in the data folder.
 pub(crate) fn open_store(config: &Config) -> Result<Arc<Embedded>> {
     fs_err::create_dir_all(&config.data_dir)?;
-    let store = Embedded::open(&config.data_dir, qw_store::Options::default())?;
+    let options = qw_store::Options {
+        seal_events: config.store.seal_events,
+        ..qw_store::Options::default()
+    };
+    let store = Embedded::open(&config.data_dir, options)?;
     Ok(Arc::new(store))
 }
 
@@ -67,21 +76,86 @@ pub(crate) fn retention(config: &Config) -> Retention {
 
 /// Bounds of the pipeline, with its queries checked.
 pub(crate) fn pipeline_options(config: &Config) -> Result<qw_pipeline::Options> {
-    let mut exclude = Vec::new();
-    for (index, text) in config.pipeline.exclude.iter().enumerate() {
-        exclude.push(query::parse(text).map_err(|error| {
-            Usage(format!(
-                "`pipeline.exclude[{index}]`: `{text}`: {} at position {}",
-                error.message, error.position
-            ))
-        })?);
-    }
+    let exclude = queries("pipeline.exclude", &config.pipeline.exclude)?;
+    let observe = Observe {
+        filters: queries("pipeline.observe", &config.pipeline.observe)?,
+        sample: config.pipeline.observe_sample,
+        context: config.pipeline.observe_context.0,
+    };
     let memory_bytes = usize::try_from(config.pipeline.memory.0).unwrap_or(usize::MAX);
     Ok(qw_pipeline::Options {
         memory_bytes,
         exclude,
+        observe,
         ..qw_pipeline::Options::default()
     })
+}
+
+fn queries(key: &str, texts: &[String]) -> Result<Vec<Filter>> {
+    let mut filters = Vec::new();
+    for (index, text) in texts.iter().enumerate() {
+        filters.push(query::parse(text).map_err(|error| {
+            Usage(format!(
+                "`{key}[{index}]`: `{text}`: {} at position {}",
+                error.message, error.position
+            ))
+        })?);
+    }
+    Ok(filters)
+}
+
+/// How workloads are learned.
+pub(crate) fn profile_options(config: &Config) -> qw_profile::Options {
+    let profiles = &config.profiles;
+    qw_profile::Options {
+        per: profiles.per,
+        warm_up: profiles.warm_up.0,
+        minimum_time: profiles.minimum_time.0,
+        minimum_events: profiles.minimum_events,
+        unseen_mass: profiles.unseen_mass,
+        new_nodes_per_hour: profiles.new_nodes_per_hour,
+        half_life: profiles.half_life.0,
+        forget_after: profiles.forget_after.0,
+        threshold: profiles.threshold as f32,
+        max_profiles: profiles.max_profiles,
+        max_bytes: usize::try_from(profiles.max_memory.0).unwrap_or(usize::MAX),
+        ..qw_profile::Options::default()
+    }
+}
+
+/// How alerts are folded and kept.
+pub(crate) fn desk_options(config: &Config) -> DeskOptions {
+    let alerts = &config.alerts;
+    DeskOptions {
+        story_window: alerts.story_window.0,
+        mute_closed: alerts.mute_closed.0,
+        keep_closed: alerts.keep_closed.0,
+        max_alerts: alerts.max_alerts,
+        ..DeskOptions::default()
+    }
+}
+
+/// Sign-in, and how long it is kept who did what.
+pub(crate) fn access_options(config: &Config) -> AccessOptions {
+    AccessOptions {
+        audit: AuditOptions {
+            max_age: config.audit.max_age.0,
+            max_entries: config.audit.max_entries,
+        },
+        ..AccessOptions::default()
+    }
+}
+
+/// The provider through which people may sign in.
+pub(crate) fn oidc(config: &qw_oidc::Config) -> Result<Arc<qw_oidc::Provider>> {
+    let secret = config.client_secret()?;
+    Ok(Arc::new(qw_oidc::Provider::new(config.clone(), secret)?))
+}
+
+/// A number from 0 to 1 that spreads repetitions; without randomness always the middle.
+pub(crate) fn jitter() -> f64 {
+    let random = getrandom::u32().unwrap_or(u32::MAX / 2);
+    f64::from(random) / f64::from(u32::MAX)
 }
 
 /// A client of the engine at `endpoint`, or of the one that `DOCKER_HOST` names.

@@ -4,21 +4,29 @@
 //! what is on disk before it counts. Times of last use are written once a minute.
 
 mod accounts;
+mod audit;
 mod sessions;
 mod tokens;
+mod visibility;
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use qw_auth::{
-    Allowance, ApiToken, PasswordHashes, PasswordRefused, RateLimiter, Scope, Scopes, Secret,
-    SecretHash, Session, SessionLimits, SessionSecret, SetupToken, TokenRefused, User,
-    UsernameRefused, address_key,
+    Allowance, ApiToken, AuditHead, DataScope, DataScopeRefused, PasswordHashes, PasswordRefused,
+    Permission, Permissions, RateLimiter, Secret, SecretHash, Session, SessionLimits,
+    SessionSecret, SetupToken, TokenRefused, User, UsernameRefused, address_key,
 };
 use qw_event::Timestamp;
 use qw_store::{StateStore, StoreError};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+
+pub(crate) use accounts::{NewUser, UserChange};
+pub use audit::AuditOptions;
+pub(crate) use audit::{Audit, AuditQuery};
+pub(crate) use sessions::{LiveView, Visitor};
+pub(crate) use visibility::Visibility;
 
 const USERS: &str = "users";
 const SESSIONS: &str = "sessions";
@@ -29,6 +37,9 @@ const SESSIONS_PER_USER: usize = 50;
 
 /// Tokens there may be.
 const MAX_TOKENS: usize = 1_000;
+
+/// Users there may be.
+const MAX_USERS: usize = 10_000;
 
 /// Passwords hashed at the same time; each holds 19 MiB.
 const CONCURRENT_HASHES: usize = 2;
@@ -60,6 +71,8 @@ pub struct AccessOptions {
     pub sign_in_per_user: Allowance,
     /// Requests of one session or token.
     pub requests: Allowance,
+    /// How long and how much of the audit log is kept.
+    pub audit: AuditOptions,
 }
 
 impl Default for AccessOptions {
@@ -78,6 +91,7 @@ impl Default for AccessOptions {
                 burst: 600,
                 refill: Duration::from_millis(5),
             },
+            audit: AuditOptions::default(),
         }
     }
 }
@@ -90,6 +104,16 @@ struct Memory {
     by_address: RateLimiter,
     by_user: RateLimiter,
     requests: RateLimiter,
+    audit: AuditLog,
+}
+
+/// The end of the audit log, and what keeps it from being flooded.
+struct AuditLog {
+    head: AuditHead,
+    /// Refusals that cost their sender nothing, by address.
+    refusals: RateLimiter,
+    /// Of these, how many are not in the log since the last that is.
+    suppressed: u64,
 }
 
 struct LiveSession {
@@ -113,8 +137,13 @@ pub(crate) struct Identity {
     pub(crate) who: Who,
     /// User, or user who made the token.
     pub(crate) username: String,
-    pub(crate) scopes: Scopes,
-    /// Fires when the session or token is revoked.
+    /// What the sender may do.
+    pub(crate) permissions: Permissions,
+    /// Whose data the sender may see; `None` for everything.
+    pub(crate) scope: Option<Arc<DataScope>>,
+    /// True for a token of the process itself.
+    pub(crate) system: bool,
+    /// Fires when the session or token is revoked, or may do something else from now on.
     pub(crate) ended: CancellationToken,
 }
 
@@ -128,8 +157,8 @@ pub(crate) enum Who {
 }
 
 impl Identity {
-    pub(crate) fn allows(&self, scope: Scope) -> bool {
-        self.scopes.allow(scope)
+    pub(crate) fn allows(&self, permission: Permission) -> bool {
+        self.permissions.allow(permission)
     }
 }
 
@@ -142,6 +171,8 @@ pub struct SignedIn {
     pub user: User,
     /// When the session ends unless it is used.
     pub expires: Timestamp,
+    /// Where to end the session at the provider that proved who the user is; empty for none.
+    pub logout_url: String,
 }
 
 /// Why access could not be given or changed.
@@ -163,9 +194,30 @@ pub enum AccessError {
     /// There is no such user, session or token.
     #[error("`{0}` does not exist")]
     NotFound(String),
-    /// The last user who may change users cannot go.
-    #[error("`{0}` is the last user and cannot be removed")]
-    LastUser(String),
+    /// The last user who may change users must stay one.
+    #[error("`{0}` is the last active administrator")]
+    LastAdmin(String),
+    /// There are as many users as there may be.
+    #[error("there are {MAX_USERS} users; remove one first")]
+    TooManyUsers,
+    /// The user's identity is proved elsewhere.
+    #[error("`{0}` signs in elsewhere and has no password here")]
+    NoPasswordHere(String),
+    /// The name belongs to somebody whose identity is proved elsewhere.
+    #[error("the name `{0}` is taken here by another user")]
+    NameTaken(String),
+    /// Somebody whom nobody here knows, and who may not be let in for that.
+    #[error("nobody here knows `{0}`; ask an administrator")]
+    Unknown(String),
+    /// The user may not sign in.
+    #[error("`{0}` is disabled")]
+    Disabled(String),
+    /// Administrators see everything.
+    #[error("an administrator cannot be confined to a scope")]
+    ScopedAdmin,
+    /// The scope cannot be used.
+    #[error(transparent)]
+    DataScope(#[from] DataScopeRefused),
     /// There are as many tokens as there may be.
     #[error("there are {MAX_TOKENS} tokens; revoke one first")]
     TooManyTokens,
@@ -224,6 +276,11 @@ impl Access {
             by_address: RateLimiter::new(options.sign_in_per_address, 10_000),
             by_user: RateLimiter::new(options.sign_in_per_user, 10_000),
             requests: RateLimiter::new(options.requests, 10_000),
+            audit: AuditLog {
+                head: audit::ends(&*store)?.0,
+                refusals: RateLimiter::new(options.sign_in_per_address, 10_000),
+                suppressed: 0,
+            },
         };
         let access = Self(Arc::new(Inner {
             store,
@@ -285,7 +342,8 @@ impl Access {
     /// Writes times of last use and removes what has expired. Call it once a minute and at the end.
     pub fn flush(&self, now: Timestamp) -> Result<(), AccessError> {
         self.flush_sessions(now)?;
-        self.flush_tokens()
+        self.flush_tokens()?;
+        self.expire_audit(now)
     }
 
     /// Counts a request of `who` at `now`; the error is how long to wait.
@@ -319,6 +377,31 @@ impl Access {
                 .get(id)
                 .is_some_and(|live| !live.token.is_expired(now)),
         }
+    }
+}
+
+impl Memory {
+    /// Lets streams of the user `name`, and of tokens the user made, begin anew with other rights.
+    fn renew_rights(&mut self, name: &str) {
+        let sessions = self.sessions.values_mut();
+        let sessions = sessions
+            .filter(|live| live.session.username == name)
+            .map(|live| &mut live.ended);
+        let tokens = self.tokens.values_mut();
+        let tokens = tokens
+            .filter(|live| live.token.created_by == name && !live.token.system)
+            .map(|live| &mut live.ended);
+        for ended in sessions.chain(tokens) {
+            std::mem::take(ended).cancel();
+        }
+    }
+
+    /// Active administrators but `name`.
+    fn other_admins(&self, name: &str) -> usize {
+        self.users
+            .values()
+            .filter(|user| user.name != name && user.is_active_admin())
+            .count()
     }
 }
 

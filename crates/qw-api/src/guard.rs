@@ -8,10 +8,10 @@ use axum::{
     response::Response,
 };
 use http::{HeaderMap, Method, header, request};
-use qw_auth::{Scope, SessionSecret};
+use qw_auth::{Permission, SessionSecret};
 
 use crate::{
-    access::{Identity, Who},
+    access::{Audit, Identity, Who},
     problem::{Code, Problem},
     state::State,
 };
@@ -24,39 +24,69 @@ pub(crate) const CSRF_HEADER: &str = "x-quaywatch-csrf";
 
 const FORWARDED_HOST: header::HeaderName = header::HeaderName::from_static("x-forwarded-host");
 
-/// What a route asks for.
+/// What a route asks of whoever sends a request; declared where the route is registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rule {
+    pub(crate) need: Need,
+    pub(crate) data: Data,
+}
+
+/// What a sender must be allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
     /// Nothing.
     Nothing,
     /// A signed-in user; tokens will not do.
     Session,
-    /// A user or token with this scope.
-    Scope(Scope),
+    /// A user or token with this permission.
+    Permission(Permission),
+}
+
+/// What data of containers a route gives away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Data {
+    /// None.
+    Nothing,
+    /// Of those containers only that the sender may see; the handler sees to it.
+    Filtered,
+    /// Of all containers: who is confined to a scope may not ask.
+    Whole,
+}
+
+impl Need {
+    /// The name in the document; `None` when nothing is needed.
+    pub(crate) const fn as_str(self) -> Option<&'static str> {
+        match self {
+            Self::Nothing => None,
+            Self::Session => Some("session"),
+            Self::Permission(permission) => Some(permission.as_str()),
+        }
+    }
+}
+
+impl Data {
+    /// The name in the document.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Filtered => "filtered",
+            Self::Whole => "whole",
+        }
+    }
 }
 
 /// Lets a request pass when its sender may send it, and tells the handler who that is.
 pub(crate) async fn guard(
-    Extract((state, need)): Extract<(State, Need)>,
+    Extract((state, rule)): Extract<(State, Rule)>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let identity = identify(&state, request.method(), request.headers())?;
-    match need {
-        Need::Session if !matches!(identity.who, Who::Session(_)) => {
-            return Err(Problem::new(
-                Code::Forbidden,
-                "this needs a signed-in user; a token will not do",
-            ));
-        }
-        Need::Scope(scope) if !identity.allows(scope) => {
-            return Err(Problem::new(
-                Code::Forbidden,
-                format!("this needs the scope `{scope}`"),
-            ));
-        }
-        _ => {}
+    let identity = identify(&state, request.headers())?;
+    if let Some(audit) = request.extensions().get::<Audit>() {
+        audit.by(&identity);
     }
+    check_forgery(&identity, request.method(), request.headers())?;
+    check_rule(&identity, rule)?;
     if let Err(wait) = state.parts.access.charge_request(&identity, state.now()) {
         return Err(Problem::rate_limited(wait));
     }
@@ -64,7 +94,24 @@ pub(crate) async fn guard(
     Ok(next.run(request).await)
 }
 
-fn identify(state: &State, method: &Method, headers: &HeaderMap) -> Result<Identity, Problem> {
+fn check_rule(identity: &Identity, rule: Rule) -> Result<(), Problem> {
+    let refused = |why: String| Err(Problem::new(Code::Forbidden, why));
+    match rule.need {
+        Need::Session if !matches!(identity.who, Who::Session(_)) => {
+            return refused("this needs a signed-in user; a token will not do".to_owned());
+        }
+        Need::Permission(permission) if !identity.allows(permission) => {
+            return refused(format!("this needs the permission `{permission}`"));
+        }
+        _ => {}
+    }
+    if rule.data == Data::Whole && identity.scope.is_some() {
+        return refused("this shows all containers, and you may see some of them".to_owned());
+    }
+    Ok(())
+}
+
+fn identify(state: &State, headers: &HeaderMap) -> Result<Identity, Problem> {
     let now = state.now();
     let access = &state.parts.access;
     if headers.contains_key(header::AUTHORIZATION) {
@@ -74,23 +121,32 @@ fn identify(state: &State, method: &Method, headers: &HeaderMap) -> Result<Ident
     }
     let secret = session_cookie(headers)
         .ok_or_else(|| Problem::unauthenticated("sign in, or send a token as `Bearer`"))?;
-    let identity = access
+    access
         .recognise_session(&secret, now)
-        .ok_or_else(|| Problem::unauthenticated("the session has ended; sign in again"))?;
-    if !method.is_safe() {
-        check_origin(headers)?;
-        let token = headers
-            .get(CSRF_HEADER)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or("");
-        if !secret.accepts_csrf(token) {
-            return Err(Problem::new(
-                Code::Csrf,
-                "the header `X-Quaywatch-CSRF` does not carry this session's token",
-            ));
-        }
+        .ok_or_else(|| Problem::unauthenticated("the session has ended; sign in again"))
+}
+
+/// A browser sends its cookie with whatever a page makes it send; a change also needs what only our
+/// own page knows.
+fn check_forgery(identity: &Identity, method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
+    let Who::Session(secret) = &identity.who else {
+        return Ok(());
+    };
+    if method.is_safe() {
+        return Ok(());
     }
-    Ok(identity)
+    check_origin(headers)?;
+    let token = headers
+        .get(CSRF_HEADER)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("");
+    if !secret.accepts_csrf(token) {
+        return Err(Problem::new(
+            Code::Csrf,
+            "the header `X-Quaywatch-CSRF` does not carry this session's token",
+        ));
+    }
+    Ok(())
 }
 
 /// The token of an `Authorization: Bearer` header.
@@ -102,14 +158,19 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 /// The secret of the session cookie.
 pub(crate) fn session_cookie(headers: &HeaderMap) -> Option<SessionSecret> {
+    cookie_value(headers, SESSION_COOKIE).and_then(SessionSecret::presented)
+}
+
+/// The value of the cookie called `name`.
+pub(crate) fn cookie_value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers
         .get_all(header::COOKIE)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(name, _)| *name == SESSION_COOKIE)
-        .and_then(|(_, value)| SessionSecret::presented(value))
+        .find(|(found, _)| *found == name)
+        .map(|(_, value)| value)
 }
 
 /// Refuses a request that a page of another origin made.

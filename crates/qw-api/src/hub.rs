@@ -15,12 +15,13 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use qw_event::{EventId, SourceId, StoredEvent, Timestamp};
+use qw_alerts::Seen;
+use qw_event::{Alert, EventId, SourceId, StoredEvent, Timestamp};
 use qw_exporters::StreamSnapshot;
 use qw_pipeline::Observer;
 use tokio::sync::watch;
 
-use crate::{event_view::json_line, hub::rates::Rates};
+use crate::{alert_view, event_view::json_line, hub::rates::Rates};
 
 /// Bounds of the hub.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +52,8 @@ struct Inner {
     options: HubOptions,
     ring: Mutex<Ring>,
     newest: watch::Sender<u64>,
+    alerts: Mutex<VecDeque<Arc<LiveAlert>>>,
+    newest_alert: watch::Sender<u64>,
     rates: Mutex<Rates>,
     clients: AtomicU64,
     counts: StreamCounts,
@@ -69,6 +72,27 @@ pub(crate) struct StreamCounts {
 struct Ring {
     batches: VecDeque<Arc<Batch>>,
     bytes: usize,
+}
+
+/// Alerts in the ring.
+const ALERTS: usize = 1_000;
+
+/// An alert as it became at some moment.
+pub(crate) struct LiveAlert {
+    /// Grows with every alert of the process.
+    pub(crate) sequence: u64,
+    /// Number of the newest event when it became so.
+    at: u64,
+    pub(crate) alert: Arc<Alert>,
+    line: OnceLock<Arc<str>>,
+}
+
+impl LiveAlert {
+    /// The alert as JSON.
+    pub(crate) fn line(&self) -> Arc<str> {
+        let line = self.line.get_or_init(|| alert_view::json_line(&self.alert));
+        Arc::clone(line)
+    }
 }
 
 /// Events that were committed together.
@@ -114,6 +138,8 @@ impl Hub {
         Self(Arc::new(Inner {
             ring: Mutex::default(),
             newest: watch::Sender::new(newest.0),
+            alerts: Mutex::default(),
+            newest_alert: watch::Sender::new(0),
             rates: Mutex::new(Rates::new(options.max_rates)),
             clients: AtomicU64::new(0),
             counts: StreamCounts::default(),
@@ -145,6 +171,49 @@ impl Hub {
     /// Tells when the highest number changes.
     pub(crate) fn watch(&self) -> watch::Receiver<u64> {
         self.0.newest.subscribe()
+    }
+
+    /// Tells everyone who watches what has become of alerts.
+    pub fn tell_alerts(&self, seen: &[Seen]) {
+        let mut ring = self.0.alerts.lock();
+        let mut sequence = *self.0.newest_alert.borrow();
+        let newest = self.newest();
+        for seen in seen {
+            sequence += 1;
+            let evidence = seen.alert.evidence.last().map_or(0, |event| event.0);
+            ring.push_back(Arc::new(LiveAlert {
+                sequence,
+                at: evidence.max(newest),
+                alert: Arc::clone(&seen.alert),
+                line: OnceLock::new(),
+            }));
+        }
+        while ring.len() > ALERTS {
+            ring.pop_front();
+        }
+        drop(ring);
+        self.0.newest_alert.send_replace(sequence);
+    }
+
+    /// Tells when alerts change.
+    pub(crate) fn watch_alerts(&self) -> watch::Receiver<u64> {
+        self.0.newest_alert.subscribe()
+    }
+
+    /// Alerts numbered above `sequence` that are still in the ring.
+    pub(crate) fn alerts_after(&self, sequence: u64) -> Vec<Arc<LiveAlert>> {
+        let ring = self.0.alerts.lock();
+        let skip = ring.partition_point(|live| live.sequence <= sequence);
+        ring.iter().skip(skip).cloned().collect()
+    }
+
+    /// Number of the last alert that whoever has seen the events up to `position` has surely seen.
+    pub(crate) fn alerts_seen_at(&self, position: u64) -> u64 {
+        let ring = self.0.alerts.lock();
+        match ring.iter().find(|live| live.at >= position) {
+            Some(unseen) => unseen.sequence - 1,
+            None => *self.0.newest_alert.borrow(),
+        }
     }
 
     pub(crate) fn counts(&self) -> &StreamCounts {
@@ -241,6 +310,10 @@ struct Feed(Hub);
 impl Observer for Feed {
     fn committed(&mut self, _: &SourceId, events: &Arc<[StoredEvent]>, received: Timestamp) {
         self.0.add(events, received);
+    }
+
+    fn alerted(&mut self, alerts: &[Seen]) {
+        self.0.tell_alerts(alerts);
     }
 }
 

@@ -99,6 +99,10 @@ async fn check_host(
     }
 }
 
+/// The id of a request, for whoever handles it.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestId(pub(crate) String);
+
 /// Gives the request an id, and turns errors into problems that carry it.
 async fn identify_request(mut request: Request, next: Next) -> Response {
     name_host(&mut request);
@@ -108,6 +112,7 @@ async fn identify_request(mut request: Request, next: Next) -> Response {
         .and_then(|value| value.to_str().ok())
         .filter(|id| is_id(id))
         .map_or_else(fresh_id, ToOwned::to_owned);
+    request.extensions_mut().insert(RequestId(id.clone()));
     let is_head = request.method() == http::Method::HEAD;
     let mut response = next.run(request).await;
     let problem = response

@@ -11,11 +11,14 @@
 //! ```
 //!
 //! A request passes, from the outside in: request id, measure, safe headers, host check, panics
-//! caught (`layers`); then, by route, time limit, compression, credentials (`guard`); then its
-//! handler in `routes`. The document at `/api/openapi.json` is made from the same handlers.
+//! caught (`layers`); then, by route, audit log (`audited`), time limit, compression, credentials
+//! (`guard`); then its handler in `routes`. The document at `/api/openapi.json` is made from the
+//! same handlers.
 
 mod access;
+mod alert_view;
 mod assets;
+mod audited;
 mod cache;
 mod event_view;
 mod guard;
@@ -32,7 +35,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use access::{Access, AccessError, AccessOptions, SignedIn};
+pub use access::{Access, AccessError, AccessOptions, AuditOptions, SignedIn};
 pub use hub::{Hub, HubOptions};
 pub use listen::{ListenError, ListenerOptions, TlsError, TlsFiles};
 pub use routes::openapi;

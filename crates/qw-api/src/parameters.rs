@@ -14,7 +14,7 @@ use qw_store::{
     Order, PageCursor, TimeRange,
     query::{self, Filter},
 };
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
 use crate::problem::{Code, Problem};
 
@@ -48,19 +48,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let content_type = request
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.split(';').next())
-            .unwrap_or("")
-            .trim();
-        if !content_type.eq_ignore_ascii_case("application/json") {
-            return Err(Problem::new(
-                Code::UnsupportedMediaType,
-                "the body must be `Content-Type: application/json`",
-            ));
-        }
+        check_json(request.headers())?;
         let bytes =
             Bytes::from_request(request, state)
                 .await
@@ -74,6 +62,23 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             .map(Self)
             .map_err(|error| Problem::invalid(format!("body: {error}")))
     }
+}
+
+/// Refuses a body that does not call itself JSON.
+pub(crate) fn check_json(headers: &http::HeaderMap) -> Result<(), Problem> {
+    let content_type = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .unwrap_or("")
+        .trim();
+    if content_type.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    Err(Problem::new(
+        Code::UnsupportedMediaType,
+        "the body must be `Content-Type: application/json`",
+    ))
 }
 
 /// Reads an instant: RFC 3339, or `now`, `now-15m`, `now+1h` (units s, m, h, d, w).
@@ -97,9 +102,19 @@ pub(crate) fn instant(name: &str, text: &str, now: Timestamp) -> Result<Timestam
             Err(wrong())
         };
     }
-    text.parse()
-        .or_else(|_| text.replacen(' ', "+", 1).parse())
+    Timestamp::parse_saturating(text)
+        .or_else(|_| Timestamp::parse_saturating(&text.replacen(' ', "+", 1)))
         .map_err(|_| wrong())
+}
+
+/// An RFC 3339 time in a body; one that 64 bits of nanoseconds cannot hold becomes the first or last
+/// that they can.
+pub(crate) fn time_or_nearest<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Timestamp>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    text.map(|text| Timestamp::parse_saturating(&text).map_err(serde::de::Error::custom))
+        .transpose()
 }
 
 /// Reads a span such as `90s`, `15m`, `2h`, `7d`, `1w`; a bare number is seconds.
@@ -233,6 +248,8 @@ mod tests {
         check("1970-01-01T00:01:00Z", Some(60));
         check("1970-01-01T01:01:00+01:00", Some(60));
         check("1970-01-01T01:01:00 01:00", Some(60));
+        check("0001-01-01T00:00:00Z", Some(Timestamp::MIN.as_seconds()));
+        check("9999-01-01T00:00:00Z", Some(Timestamp::MAX.as_seconds()));
         for bad in [
             "",
             "yesterday",

@@ -80,6 +80,10 @@ impl Problem {
         self.code
     }
 
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
         Self {
             code,

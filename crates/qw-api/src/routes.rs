@@ -9,18 +9,27 @@
 )]
 
 mod access;
+mod alerts;
+mod audit;
 pub(crate) mod containers;
 mod docs;
 mod events;
 mod export;
+mod formats;
 mod histogram;
+mod notifications;
+mod oidc;
 mod overview;
 mod probes;
+mod profiles;
 mod prom;
 mod query;
+mod sessions;
+mod silences;
 mod sources;
 mod streams;
 mod test_event;
+mod users;
 mod views;
 
 use std::time::Duration;
@@ -31,13 +40,14 @@ use axum::{
     middleware::from_fn_with_state,
     routing::{MethodRouter, any},
 };
-use qw_auth::Scope;
+use qw_auth::Permission;
 use tower::ServiceExt;
 use tower_http::compression::CompressionLayer;
 use utoipa::{
     OpenApi,
     openapi::{
         Components, Content, Ref, ResponseBuilder,
+        extensions::ExtensionsBuilder,
         path::{Operation, PathItem},
         security::{
             ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
@@ -48,14 +58,16 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use crate::{
     assets::Assets,
-    guard::{Need, SESSION_COOKIE, guard},
+    audited::audited,
+    guard::{Data, Need, Rule, SESSION_COOKIE, guard},
     layers::{nothing_here, time_limit},
     problem::ProblemBody,
     state::State,
 };
 
-/// Largest body of a request to the API, in bytes.
-const MAX_BODY: usize = 64 << 10;
+/// Largest body of a request to the API, in bytes: room for the longest saved view, each of its
+/// characters escaped.
+const MAX_BODY: usize = 256 << 10;
 
 /// The document of the API, OpenAPI 3.1.
 pub fn openapi() -> utoipa::openapi::OpenApi {
@@ -104,59 +116,153 @@ type Routes = Vec<UtoipaMethodRouter<State>>;
 /// The routes of the API. Without a state they only describe themselves.
 fn api(state: Option<&State>) -> OpenApiRouter<State> {
     let limit = state.map(|state| state.parts.settings.request_timeout);
-    let read = [
+    let may = |permission, data| Rule {
+        need: Need::Permission(permission),
+        data,
+    };
+    let open = Rule {
+        need: Need::Nothing,
+        data: Data::Nothing,
+    };
+    let signed_in = Rule {
+        need: Need::Session,
+        data: Data::Nothing,
+    };
+    let events = [
         events::routes(),
         histogram::routes(),
         query::routes(),
-        containers::routes(),
-        overview::routes(),
-        sources::routes(),
-        prom::routes(),
-        views::routes(),
+        containers::event_routes(),
     ];
+    // A new route goes into the line that says what it needs and what it gives away.
     let groups = [
         (
-            Need::Nothing,
+            open,
             limit,
-            [access::open_routes(), probes::routes()].concat(),
+            [access::open_routes(), oidc::routes(), probes::routes()].concat(),
         ),
-        (Need::Session, limit, access::session_routes()),
-        (Need::Scope(Scope::Read), limit, read.concat()),
+        (
+            signed_in,
+            limit,
+            [access::session_routes(), sessions::routes()].concat(),
+        ),
+        (
+            may(Permission::ViewEvents, Data::Filtered),
+            limit,
+            events.concat(),
+        ),
         // What has no end has no limit either.
         (
-            Need::Scope(Scope::Read),
+            may(Permission::ViewEvents, Data::Filtered),
             None,
             [export::routes(), streams::routes()].concat(),
         ),
-        (Need::Scope(Scope::Ingest), limit, test_event::routes()),
-        (Need::Scope(Scope::Admin), limit, access::admin_routes()),
+        (
+            may(Permission::ViewEvents, Data::Nothing),
+            limit,
+            views::read_routes(),
+        ),
+        (
+            may(Permission::View, Data::Filtered),
+            limit,
+            [
+                containers::routes(),
+                overview::routes(),
+                alerts::read_routes(),
+                profiles::read_routes(),
+            ]
+            .concat(),
+        ),
+        (
+            may(Permission::View, Data::Nothing),
+            limit,
+            silences::read_routes(),
+        ),
+        (
+            may(Permission::Triage, Data::Filtered),
+            limit,
+            alerts::triage_routes(),
+        ),
+        (
+            may(Permission::Triage, Data::Whole),
+            limit,
+            silences::write_routes(),
+        ),
+        (
+            may(Permission::ManageProfiles, Data::Whole),
+            limit,
+            profiles::write_routes(),
+        ),
+        (
+            may(Permission::ManageNotifications, Data::Whole),
+            limit,
+            notifications::routes(),
+        ),
+        (
+            may(Permission::ViewSystem, Data::Whole),
+            limit,
+            [sources::routes(), prom::routes()].concat(),
+        ),
+        (
+            may(Permission::SaveViews, Data::Nothing),
+            limit,
+            views::write_routes(),
+        ),
+        (
+            may(Permission::Ingest, Data::Nothing),
+            limit,
+            test_event::routes(),
+        ),
+        (
+            may(Permission::OwnTokens, Data::Nothing),
+            limit,
+            access::token_routes(),
+        ),
+        (
+            may(Permission::ManageAccess, Data::Nothing),
+            limit,
+            users::routes(),
+        ),
+        (
+            may(Permission::ReadAudit, Data::Whole),
+            limit,
+            audit::routes(),
+        ),
+        (
+            may(Permission::ReadAudit, Data::Whole),
+            None,
+            audit::export_routes(),
+        ),
     ];
     let mut router = OpenApiRouter::with_openapi(Description::openapi());
-    for (need, limit, routes) in groups {
+    for (rule, limit, routes) in groups {
         for route in routes {
-            router = router.routes(guarded(route, need, limit, state));
+            router = router.routes(guarded(route, rule, limit, state));
         }
     }
     router
 }
 
-/// Puts guard and time limit before `route`, and says in its description what it needs.
+/// Puts guard, time limit and audit log before `route`, and says in its description what it needs.
 fn guarded(
     (schemas, mut paths, mut route): UtoipaMethodRouter<State>,
-    need: Need,
+    rule: Rule,
     limit: Option<Duration>,
     state: Option<&State>,
 ) -> UtoipaMethodRouter<State> {
-    if need != Need::Nothing {
-        for operation in paths.paths.values_mut().flat_map(operations) {
-            describe_need(operation, need);
-        }
-        if let Some(state) = state {
-            route = route.route_layer(from_fn_with_state((state.clone(), need), guard));
-        }
+    for operation in paths.paths.values_mut().flat_map(operations) {
+        describe_rule(operation, rule);
+    }
+    if let Some(state) = state
+        && rule.need != Need::Nothing
+    {
+        route = route.route_layer(from_fn_with_state((state.clone(), rule), guard));
     }
     if let Some(limit) = limit {
         route = route.route_layer(from_fn_with_state(limit, time_limit));
+    }
+    if let Some(state) = state {
+        route = route.route_layer(from_fn_with_state(state.clone(), audited));
     }
     (schemas, paths, route)
 }
@@ -166,16 +272,27 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
         &mut item.get,
         &mut item.post,
         &mut item.put,
+        &mut item.patch,
         &mut item.delete,
     ]
     .into_iter()
     .flatten()
 }
 
-fn describe_need(operation: &mut Operation, need: Need) {
+/// What a route needs is in `security`, `x-permission` and `x-data`.
+fn describe_rule(operation: &mut Operation, rule: Rule) {
+    let mut said = ExtensionsBuilder::new().add("x-data", rule.data.as_str());
+    if let Some(permission) = rule.need.as_str() {
+        said = said.add("x-permission", permission);
+    }
+    operation.extensions = Some(said.build());
+    if rule.need == Need::Nothing {
+        return;
+    }
     let nothing: [String; 0] = [];
     let mut security = vec![SecurityRequirement::new("session", nothing)];
-    if let Need::Scope(scope) = need {
+    if let Need::Permission(permission) = rule.need {
+        let scope = permission.scope();
         security.push(SecurityRequirement::new("token", [scope.as_str()]));
     }
     operation.security = Some(security);
@@ -210,6 +327,7 @@ fn problem_response(description: &str) -> utoipa::openapi::Response {
 fn document(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
     for item in document.paths.paths.values_mut() {
         for operation in operations(item) {
+            formats::describe(operation);
             let takes = operation
                 .parameters
                 .as_ref()
@@ -261,17 +379,24 @@ fn document(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi 
         description = "What containers are made of, what they do, and what is wrong with them.\n\n\
             Times are RFC 3339; `start` and `end` also take `now` and `now-15m`. Errors are \
             `application/problem+json` with a stable `code`. Lists hold `items` and `next_cursor`, \
-            which goes into `cursor` of the next request and is `null` at the end.",
+            which goes into `cursor` of the next request and is `null` at the end.\n\n\
+            Each operation says in `x-permission` what its sender must be allowed, and in `x-data` \
+            whether it tells of containers: `filtered` (of those the sender may see), `whole` (of all, \
+            so that whoever is confined to a scope may not ask) or `nothing`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     servers((url = "/")),
     components(schemas(ProblemBody)),
     tags(
-        (name = "access", description = "Setup, sessions, tokens"),
+        (name = "access", description = "Setup, sign-in, users, sessions, tokens"),
+        (name = "audit", description = "Who did what, when"),
         (name = "events", description = "Stored events"),
         (name = "query", description = "The query language"),
         (name = "containers", description = "Containers and what they did"),
         (name = "overview", description = "Everything at a glance"),
+        (name = "alerts", description = "Alerts, triage and silences"),
+        (name = "profiles", description = "What workloads do, learned"),
+        (name = "notifications", description = "Who is told about alerts"),
         (name = "sources", description = "Where events come from"),
         (name = "streams", description = "Events as they come, as server-sent events"),
         (name = "views", description = "Saved views of the console"),

@@ -12,7 +12,8 @@ use axum::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use qw_auth::Scope;
-use qw_exporters::{Format, Inputs, Page, ProcessSnapshot, accepts_gzip, gzip};
+use qw_exporters::{Format, Inputs, Page, ProcessSnapshot, SinkSnapshot, accepts_gzip, gzip};
+use qw_sinks::Notifications;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -123,7 +124,8 @@ impl Door {
             .access
             .recognise_token(token, self.state.now())
             .ok_or_else(|| Problem::unauthenticated("the token is not valid"))?;
-        if !identity.allows(self.scope) {
+        // Neither door can be confined to some containers.
+        if !identity.permissions.include(self.scope.permissions()) || identity.scope.is_some() {
             return Err(Problem::new(
                 Code::Forbidden,
                 format!("this needs the scope `{}`", self.scope),
@@ -229,6 +231,17 @@ async fn scrape(state: State, page: Page, headers: &HeaderMap) -> Result<Respons
     let zip = accepts_gzip(text(header::ACCEPT_ENCODING));
     let rendered = tokio::task::spawn_blocking(move || {
         let parts = &state.parts;
+        let sinks: Vec<SinkSnapshot> = parts
+            .notifications
+            .iter()
+            .flat_map(Notifications::statuses)
+            .map(|sink| SinkSnapshot {
+                outcomes: sink.outcomes(),
+                lag: sink.lag,
+                name: sink.name,
+            })
+            .collect();
+        let profiles = parts.profiles.lock().stats();
         let text = parts.metrics.render(
             page,
             format,
@@ -238,6 +251,9 @@ async fn scrape(state: State, page: Page, headers: &HeaderMap) -> Result<Respons
                 pipeline: &parts.pipeline,
                 store: &parts.records.statistics(),
                 streams: parts.hub.snapshot(),
+                profiles,
+                alerts: &parts.desk.counts(),
+                sinks: &sinks,
                 process: ProcessSnapshot::read().ok(),
             },
         );

@@ -2,10 +2,12 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use qw_alerts::{Desk, Seen};
 use qw_event::Timestamp;
 use qw_inventory::Inventory;
-use qw_pipeline::{Intake, Notices, PipelineStatistics, SourceStatuses};
-use qw_store::{QueryError, RecordStore, StateStore, StoreError};
+use qw_pipeline::{Intake, Notices, PipelineStatistics, SharedProfiles, SourceStatuses};
+use qw_sinks::Notifications;
+use qw_store::{AlertStore, QueryError, RecordStore, StateStore, StoreError};
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -22,6 +24,14 @@ pub struct Parts {
     pub records: Arc<dyn RecordStore>,
     /// Saved views.
     pub documents: Arc<dyn StateStore>,
+    /// Alerts.
+    pub alerts: Arc<dyn AlertStore>,
+    /// Where alerts are triaged and silenced.
+    pub desk: Desk,
+    /// What workloads do, learned.
+    pub profiles: SharedProfiles,
+    /// Who is told about alerts; `None` when nobody is configured.
+    pub notifications: Option<Notifications>,
     /// Users, sessions, tokens.
     pub access: Access,
     /// Live events.
@@ -63,6 +73,8 @@ pub struct Settings {
     pub query_budget: Duration,
     /// Longest time for an answer that is not streamed.
     pub request_timeout: Duration,
+    /// Provider through which people may sign in besides local users.
+    pub oidc: Option<Arc<qw_oidc::Provider>>,
 }
 
 impl Default for Settings {
@@ -76,6 +88,7 @@ impl Default for Settings {
             query_wait: Duration::from_secs(2),
             query_budget: Duration::from_secs(5),
             request_timeout: Duration::from_secs(30),
+            oidc: None,
         }
     }
 }
@@ -123,6 +136,16 @@ impl State {
             prometheus: prometheus.map(Arc::new),
             parts: Arc::new(parts),
         })
+    }
+
+    /// Tells streams and sinks what has become of alerts.
+    pub(crate) fn tell_alerts(&self, seen: &[Seen]) {
+        self.parts.hub.tell_alerts(seen);
+        let changes = seen.iter().flat_map(|seen| &seen.changes);
+        let newest = changes.map(|change| change.sequence).max();
+        if let (Some(notifications), Some(newest)) = (&self.parts.notifications, newest) {
+            notifications.committed(newest);
+        }
     }
 
     /// Now, by the clock of the process.

@@ -6,14 +6,15 @@
 //! much comes at once, gets the newest, and is told as a gap what it missed.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
-use qw_event::{EventId, StoredEvent, Timestamp};
+use qw_auth::Permission;
+use qw_event::{AlertId, EventId, StoredEvent, Timestamp};
 use qw_store::query::Filter;
 use tokio::{
     sync::watch,
@@ -22,9 +23,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    access::Identity,
+    access::{Identity, Visibility},
     event_view::json_line,
-    hub::{Batch, Seat},
+    hub::{Batch, LiveAlert, Seat},
     state::State,
 };
 
@@ -53,6 +54,7 @@ const RESUME: u64 = 20_000;
 pub(crate) struct Subscription {
     state: State,
     identity: Identity,
+    visibility: Visibility,
     filter: Filter,
     /// Container of the stream, for messages that hold no event; empty for all.
     container: String,
@@ -61,6 +63,9 @@ pub(crate) struct Subscription {
     /// Up to here nothing is passed over for being much; what comes later is live.
     resume_to: u64,
     newest: watch::Receiver<u64>,
+    /// Every alert up to this number has been sent or passed over.
+    alerts_seen: u64,
+    newest_alert: watch::Receiver<u64>,
     /// When events that have been noticed are sent.
     due: Option<Instant>,
     heartbeat: Interval,
@@ -89,20 +94,29 @@ impl Subscription {
         stop: CancellationToken,
         seat: Seat,
     ) -> Self {
+        let visibility = Visibility::new(identity.scope.clone(), &state.parts.inventory);
         let newest = state.parts.hub.watch();
         let now = state.parts.hub.newest();
         // A number from the future is another store's.
         let position = last_seen.map_or(now, |seen| seen.0.min(now));
+        let newest_alert = state.parts.hub.watch_alerts();
+        let alerts_seen = match last_seen {
+            Some(_) => state.parts.hub.alerts_seen_at(position),
+            None => *newest_alert.borrow(),
+        };
         let mut heartbeat = tokio::time::interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut subscription = Self {
             state,
             identity,
+            visibility,
             filter,
             container,
             position,
             resume_to: now,
             newest,
+            alerts_seen,
+            newest_alert,
             due: None,
             heartbeat,
             outbox: VecDeque::new(),
@@ -169,7 +183,7 @@ impl Subscription {
 
     async fn turn(&mut self) -> Turn {
         loop {
-            let position = self.position;
+            let (position, alerts_seen) = (self.position, self.alerts_seen);
             let due = self.due;
             let events = async {
                 match due {
@@ -177,11 +191,12 @@ impl Subscription {
                         tokio::time::sleep_until(due).await;
                         true
                     }
-                    None => self
-                        .newest
-                        .wait_for(|newest| *newest > position)
-                        .await
-                        .is_ok(),
+                    None => tokio::select! {
+                        event = self.newest.wait_for(|newest| *newest > position) => event.is_ok(),
+                        alert = self.newest_alert.wait_for(|newest| *newest > alerts_seen) => {
+                            alert.is_ok()
+                        }
+                    },
                 }
             };
             tokio::select! {
@@ -203,8 +218,20 @@ impl Subscription {
         }
     }
 
+    /// True when the client asked for the event and may see it.
+    fn wants(&self, stored: &StoredEvent) -> bool {
+        self.visibility.contains(&stored.event.container) && self.filter.matches(&stored.event)
+    }
+
     /// Puts what has happened since `position` into the outbox.
     async fn collect(&mut self) {
+        self.visibility.refresh();
+        // Alerts are told to the hub before the events that caused them.
+        let events_to_come = self.state.parts.hub.newest() > self.position;
+        self.put_alerts();
+        if !events_to_come {
+            return;
+        }
         let recent = self.state.parts.hub.after(self.position);
         let is_in_ring = recent
             .oldest
@@ -235,7 +262,7 @@ impl Subscription {
         let mut bytes = 0;
         for batch in batches {
             for (place, stored) in batch.after(self.position) {
-                if !self.filter.matches(&stored.event) {
+                if !self.wants(stored) {
                     continue;
                 }
                 bytes += stored.event.size_bytes();
@@ -271,7 +298,7 @@ impl Subscription {
                 if message.is_full() {
                     break 'batches;
                 }
-                if self.filter.matches(&stored.event)
+                if self.wants(stored)
                     && let Some(line) = batch.line(place)
                 {
                     message.add(line, stored);
@@ -308,7 +335,7 @@ impl Subscription {
                 self.put_events(std::mem::take(&mut message), cursor);
             }
             self.position = self.position.max(stored.id.0);
-            if self.filter.matches(&stored.event) {
+            if self.wants(&stored) {
                 message.add(json_line(&stored), &stored);
             }
         }
@@ -342,6 +369,35 @@ impl Subscription {
         self.outbox.push_back(Piece::text(head + "{\"events\":["));
         self.outbox
             .push_back(Piece::Lines(message.lines.into_iter(), Separator::None));
+        self.outbox.push_back(Piece::text("]}}\n\n"));
+    }
+
+    /// Sends what has become of alerts, each as it is now.
+    fn put_alerts(&mut self) {
+        let live = self.state.parts.hub.alerts_after(self.alerts_seen);
+        let Some(last) = live.last() else { return };
+        self.alerts_seen = last.sequence;
+        if !self.identity.allows(Permission::View) {
+            return;
+        }
+        let mut newest: BTreeMap<AlertId, &LiveAlert> = BTreeMap::new();
+        for live in &live {
+            let container = &live.alert.container;
+            let is_wanted = self.container.is_empty()
+                || *container.id == *self.container
+                || *container.name == *self.container;
+            if is_wanted && self.visibility.contains(container) {
+                newest.insert(live.alert.id, live);
+            }
+        }
+        if newest.is_empty() {
+            return;
+        }
+        let lines: Vec<Arc<str>> = newest.values().map(|live| live.line()).collect();
+        let head = head(self.position, "alert", self.state.now(), &self.container);
+        self.outbox.push_back(Piece::text(head + "{\"alerts\":["));
+        self.outbox
+            .push_back(Piece::Lines(lines.into_iter(), Separator::None));
         self.outbox.push_back(Piece::text("]}}\n\n"));
     }
 
@@ -447,7 +503,7 @@ impl Message {
 
 /// The beginning of a message, up to its payload; `}` and an empty line follow that.
 ///
-/// The types are `event`, `heartbeat` and `gap`; of one round, alerts will come before the events
+/// The types are `event`, `alert`, `heartbeat` and `gap`; of one round, alerts come before the events
 /// that caused them.
 fn head(cursor: u64, kind: &str, now: Timestamp, container: &str) -> String {
     let container = serde_json::to_string(container).unwrap_or_else(|_| "\"\"".to_owned());

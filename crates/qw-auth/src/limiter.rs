@@ -4,6 +4,9 @@ use std::{collections::HashMap, net::IpAddr, time::Duration};
 
 use qw_event::Timestamp;
 
+/// A clock that goes back by less than this was not set: askers read it one before the other.
+const DISORDER: Duration = Duration::from_secs(1);
+
 /// What one key may do.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Allowance {
@@ -19,6 +22,8 @@ pub struct RateLimiter {
     allowance: Allowance,
     max_keys: usize,
     buckets: HashMap<String, Bucket>,
+    /// The newest instant seen since the clock was set.
+    latest: Timestamp,
 }
 
 /// State of one key: the instant at which all its tries are allowed again.
@@ -37,6 +42,7 @@ impl RateLimiter {
             allowance,
             max_keys: max_keys.max(1),
             buckets: HashMap::new(),
+            latest: Timestamp::MIN,
         }
     }
 
@@ -48,7 +54,8 @@ impl RateLimiter {
     }
 
     /// What [`Self::try_now`] would say, without counting.
-    pub fn check(&self, key: &str, now: Timestamp) -> Result<(), Duration> {
+    pub fn check(&mut self, key: &str, now: Timestamp) -> Result<(), Duration> {
+        self.follow_clock(now);
         let span = self.allowance.refill * self.allowance.burst.max(1);
         let Some(bucket) = self.buckets.get(key) else {
             return Ok(());
@@ -57,13 +64,13 @@ impl RateLimiter {
             .full_again
             .max(now)
             .saturating_add(self.allowance.refill);
-        // A clock set back must not lock anyone out for longer than a full bucket takes.
         let wait = after.since(now.saturating_add(span)).min(span);
         if wait.is_zero() { Ok(()) } else { Err(wait) }
     }
 
     /// Counts a try of `key` at `now` whatever its state, such as a failure after the fact.
     pub fn charge(&mut self, key: &str, now: Timestamp) {
+        self.follow_clock(now);
         if !self.buckets.contains_key(key) {
             self.make_room(now);
         }
@@ -95,6 +102,19 @@ impl RateLimiter {
     /// True when no key is remembered.
     pub fn is_empty(&self) -> bool {
         self.buckets.is_empty()
+    }
+
+    /// When the clock was set back, moves all instants with it: nobody is locked out until the clock
+    /// has caught up, and nobody is forgiven.
+    fn follow_clock(&mut self, now: Timestamp) {
+        let back = self.latest.since(now);
+        if back >= DISORDER {
+            self.buckets.values_mut().for_each(|bucket| {
+                bucket.full_again = bucket.full_again.saturating_sub(back);
+            });
+            self.latest = now;
+        }
+        self.latest = self.latest.max(now);
     }
 
     fn make_room(&mut self, now: Timestamp) {
@@ -181,10 +201,25 @@ mod tests {
     #[test]
     fn a_clock_set_back_does_not_lock_out() {
         let mut limiter = limiter(10);
-        for _ in 0..5 {
+        for _ in 0..3 {
             limiter.charge("a", at(1_000_000));
         }
-        assert!(limiter.check("a", at(0)).unwrap_err() <= Duration::from_secs(30));
+        limiter.charge("b", at(1_000_000));
+        assert_eq!(limiter.check("a", at(0)), Err(Duration::from_secs(10)));
+        assert_eq!(limiter.try_now("b", at(0)), Ok(()), "two were left");
+        assert_eq!(limiter.check("a", at(9)), Err(Duration::from_secs(1)));
+        assert_eq!(limiter.try_now("a", at(10)), Ok(()));
+        assert!(limiter.try_now("a", at(10)).is_err());
+    }
+
+    #[test]
+    fn instants_in_disorder_are_no_clock_set_back() {
+        let mut limiter = limiter(10);
+        let just_before = Timestamp::from_nanos(at(0).as_nanos() - 1_000_000);
+        for number in 0..1000 {
+            let now = if number % 2 == 0 { at(0) } else { just_before };
+            assert_eq!(limiter.try_now("a", now).is_ok(), number < 3);
+        }
     }
 
     #[test]

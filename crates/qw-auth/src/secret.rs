@@ -59,6 +59,16 @@ impl SecretHash {
         self.0.ct_eq(&other.0).into()
     }
 
+    /// A name for what the secret opens: 16 hexadecimal digits of a hash of the hash.
+    pub(crate) fn public_id(&self) -> String {
+        let hash: [u8; 32] = Sha256::new()
+            .chain_update(b"quaywatch public id\0")
+            .chain_update(self.0)
+            .finalize()
+            .into();
+        hexadecimal(&hash).chars().take(16).collect()
+    }
+
     /// The hash as base64url text.
     pub fn to_text(self) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(self.0)

@@ -68,6 +68,15 @@ pub struct Session {
     pub created: Timestamp,
     /// When it was last used.
     pub last_used: Timestamp,
+    /// Address it was begun from; empty when unknown.
+    #[serde(default)]
+    pub address: String,
+    /// What the browser called itself, cut; empty when unknown.
+    #[serde(default)]
+    pub agent: String,
+    /// Where to end the session at the provider that proved the user's identity; empty for none.
+    #[serde(default)]
+    pub logout_url: String,
 }
 
 /// How long sessions live.
@@ -97,7 +106,15 @@ impl Session {
             username: username.to_owned(),
             created: now,
             last_used: now,
+            address: String::new(),
+            agent: String::new(),
+            logout_url: String::new(),
         }
+    }
+
+    /// Public name of the session, from which its secret cannot be told.
+    pub fn id(&self) -> String {
+        self.hash.public_id()
     }
 
     /// When it ends unless it is used again.

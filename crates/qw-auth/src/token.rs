@@ -30,8 +30,11 @@ pub struct ApiToken {
     pub expires: Option<Timestamp>,
     /// When it was last used, to the minute.
     pub last_used: Option<Timestamp>,
-    /// User who made it.
+    /// User who made it, and whom it never exceeds.
     pub created_by: String,
+    /// True for a token of the process itself, which no user bounds.
+    #[serde(default)]
+    pub system: bool,
 }
 
 /// A token as it is asked for.
@@ -43,7 +46,7 @@ pub struct NewToken {
     pub scopes: Scopes,
     /// When it ends; `None` for never.
     pub expires: Option<Timestamp>,
-    /// User who makes it.
+    /// User who makes it, and whom it never exceeds.
     pub created_by: String,
 }
 
@@ -54,7 +57,7 @@ pub enum TokenRefused {
     #[error("a token's name has 1 to {MAX_NAME_CHARACTERS} printable characters")]
     Name,
     /// It would allow nothing.
-    #[error("a token needs at least one scope of read, ingest, metrics, admin")]
+    #[error("a token needs at least one scope of read, triage, ingest, metrics, admin")]
     NoScope,
     /// It would end before it begins.
     #[error("the token would expire in the past")]
@@ -65,9 +68,9 @@ pub enum TokenRefused {
     /// It has ended.
     #[error("the token has expired")]
     Expired,
-    /// It does not allow this.
-    #[error("the token lacks the scope `{0}`")]
-    LacksScope(Scope),
+    /// It would allow what its maker may not.
+    #[error("the scope `{0}` allows more than you may")]
+    ExceedsMaker(Scope),
 }
 
 /// The form in which a token's name is kept.
@@ -106,6 +109,7 @@ impl ApiToken {
             expires: asked.expires,
             last_used: None,
             created_by: asked.created_by,
+            system: false,
             id,
         };
         let shown = Secret::new(format!("{PREFIX}{}_{secret}", token.id));

@@ -3,6 +3,7 @@
 //! Values only: no I/O, no async, no clock. Parsers live where bytes arrive (`qw-sources`),
 //! storage in `qw-store`.
 
+mod alert;
 mod batch;
 mod container;
 mod event;
@@ -10,6 +11,10 @@ mod outcome;
 mod priority;
 mod time;
 
+pub use alert::{
+    Alert, AlertAction, AlertChange, AlertId, AlertSource, AlertState, CloseReason, Detection,
+    MAX_EVIDENCE, MAX_REASONS, Reason,
+};
 pub use batch::{Batch, BatchId, Position, SourceId};
 pub use container::ContainerRef;
 pub use event::{Category, Event, EventId, StoredEvent};

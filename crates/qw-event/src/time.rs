@@ -100,6 +100,32 @@ impl fmt::Display for Timestamp {
 #[error("`{0}` is not an RFC 3339 time such as `2026-11-21T09:00:00Z`")]
 pub struct ParseTimestampError(String);
 
+impl Timestamp {
+    /// Reads an RFC 3339 time; one before [`Self::MIN`] or after [`Self::MAX`] becomes that.
+    ///
+    /// # Errors
+    /// When `text` is no RFC 3339 time.
+    pub fn parse_saturating(text: &str) -> Result<Self, ParseTimestampError> {
+        let parsed: Result<jiff::Timestamp, _> = text.parse();
+        let Ok(instant) = parsed else {
+            // The last hours of the year 9999 are a time, too, though the parser knows none so late.
+            let is_last = jiff::fmt::temporal::Pieces::parse(text).is_ok_and(|pieces| {
+                let is_whole = pieces.time().is_some() && pieces.offset().is_some();
+                is_whole && pieces.date().year() == 9999
+            });
+            return if is_last {
+                Ok(Self::MAX)
+            } else {
+                Err(ParseTimestampError(text.chars().take(64).collect()))
+            };
+        };
+        let nanos = instant
+            .as_nanosecond()
+            .clamp(i64::MIN.into(), i64::MAX.into());
+        Ok(i64::try_from(nanos).map_or(Self::MAX, Self))
+    }
+}
+
 impl FromStr for Timestamp {
     type Err = ParseTimestampError;
 
@@ -148,6 +174,18 @@ mod tests {
     fn nonsense_is_named_in_the_error() {
         let error = "yesterday".parse::<Timestamp>().unwrap_err();
         assert!(error.to_string().contains("`yesterday`"));
+    }
+
+    #[test]
+    fn times_out_of_reach_saturate_where_asked() {
+        for (text, expected) in [
+            ("0001-01-01T00:00:00Z", Timestamp::MIN),
+            ("9999-12-31T23:59:59Z", Timestamp::MAX),
+            ("1970-01-01T00:00:01Z", Timestamp::from_seconds(1)),
+        ] {
+            assert_eq!(Timestamp::parse_saturating(text).unwrap(), expected);
+        }
+        assert!(Timestamp::parse_saturating("yesterday").is_err());
     }
 
     #[test]

@@ -3,11 +3,13 @@
 use std::{hint::black_box, sync::Arc, time::Duration};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use qw_alerts::AlertCounts;
 use qw_event::{
     Category, ContainerRef, Event, EventId, Priority, SourceId, StoredEvent, Timestamp,
 };
 use qw_exporters::{Format, Inputs, Metrics, Options, Page, StreamSnapshot, gzip};
 use qw_pipeline::{PipelineStatistics, SourceStatuses};
+use qw_profile::Stats;
 use qw_store::StoreStatistics;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_795_251_600);
@@ -89,6 +91,9 @@ fn render(criterion: &mut Criterion) {
             pipeline: &pipeline,
             store: &store,
             streams: StreamSnapshot::default(),
+            profiles: Stats::default(),
+            alerts: &AlertCounts::default(),
+            sinks: &[],
             process: None,
         };
         metrics.render(Page::Main, format, NOW, &inputs)

@@ -2,20 +2,22 @@
 
 use std::fmt::Write as _;
 
-use crate::{Family, Page, http, native, process, syscall};
+use crate::{Family, Page, findings, http, native, process, syscall};
 
 /// Every family with the page it is on, in the order of the pages.
 pub fn families() -> Vec<(Page, &'static Family)> {
-    let main: [&'static Family; 4] = [
+    let main: [&'static Family; 5] = [
         &syscall::SYSCALL_EVENTS,
         &syscall::LAST_EVENT,
         &syscall::EVENT_RATE,
         &syscall::FALCO_EVENTS_TOTAL,
+        &syscall::SECURITY_ALERTS,
     ];
     let falco: [&'static Family; 2] = [&syscall::FALCO_EVENTS, &syscall::SIDEKICK_EVENTS];
     let main = main
         .into_iter()
         .chain(native::FAMILIES)
+        .chain(findings::FAMILIES)
         .chain(process::FAMILIES)
         .chain([&http::DURATION]);
     let falco = falco.into_iter().chain(native::FALCO_FAMILIES);

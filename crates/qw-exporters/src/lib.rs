@@ -15,6 +15,9 @@
 //!     pipeline: &statistics,
 //!     store: &store.statistics(),
 //!     streams: StreamSnapshot { clients: 3, ..Default::default() },
+//!     profiles: profiles.lock().stats(),
+//!     alerts: &desk.counts(),
+//!     sinks: &sinks,
 //!     process: ProcessSnapshot::read().ok(),
 //! });
 //! // answer with `Content-Type: format.content_type()`, and with `gzip(&text)` when
@@ -26,6 +29,7 @@
 
 pub mod exposition;
 mod families;
+mod findings;
 mod http;
 mod metrics;
 mod native;
@@ -36,6 +40,7 @@ mod syscall;
 
 pub use exposition::{Exposition, Family, Format, Kind, accepts_gzip, gzip};
 pub use families::{catalogue, families};
+pub use findings::SinkSnapshot;
 pub use http::HttpRequests;
 pub use metrics::{Inputs, Metrics, Options, Page};
 pub use native::StreamSnapshot;

@@ -3,12 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
+use qw_alerts::AlertCounts;
 use qw_event::Timestamp;
 use qw_pipeline::{Observer, PipelineStatistics, SourceStatuses};
 use qw_store::StoreStatistics;
 
 use crate::{
-    Exposition, Format, HttpRequests, ProcessSnapshot, StreamSnapshot, native,
+    Exposition, Format, HttpRequests, ProcessSnapshot, SinkSnapshot, StreamSnapshot, native,
     syscall::{Counts, SyscallMetrics},
 };
 
@@ -62,6 +63,12 @@ pub struct Inputs<'a> {
     pub store: &'a StoreStatistics,
     /// The live streams.
     pub streams: StreamSnapshot,
+    /// The profiles, from `Profiles::stats`.
+    pub profiles: qw_profile::Stats,
+    /// Open alerts, from `Desk::counts`.
+    pub alerts: &'a AlertCounts,
+    /// Receivers of notifications.
+    pub sinks: &'a [SinkSnapshot],
     /// This process, from [`ProcessSnapshot::read`]; `None` where the system does not tell.
     pub process: Option<ProcessSnapshot>,
 }

@@ -245,6 +245,7 @@ pub(crate) fn write(
     page.single(&STREAM_OPENED, inputs.streams.opened);
     page.single(&STREAM_SENT, inputs.streams.events_sent);
     page.single(&STREAM_MISSED, inputs.streams.events_missed);
+    crate::findings::write(page, inputs);
 
     let sizes = &counts.sizes;
     each(page, &SERIES, sizes, |(family, size)| {

@@ -1,13 +1,13 @@
-//! Committed events → the families that dashboards for Falco know.
+//! Events and alerts → the families that dashboards for Falco know.
 //!
 //! An event's shared texts recur, so their addresses are hashed, not the texts: only the first event
 //! with a new combination of texts is spelled out. An entry holds the texts it was made from, so that
 //! an address cannot come to mean another text while the entry lives.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Borrow, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use qw_event::{ContainerRef, Event, SourceId, StoredEvent, Timestamp};
+use qw_event::{ContainerRef, Detection, Event, SourceId, StoredEvent, Timestamp};
 use qw_pipeline::Observer;
 use rustc_hash::FxHashMap;
 
@@ -31,7 +31,7 @@ const OTHER: &str = "other";
 
 pub(crate) static SYSCALL_EVENTS: Family = Family::counter(
     "syscall_events_total",
-    "Events stored, of every Falco source, by what they say.",
+    "Events stored or observed, of every Falco source, by what they say.",
     &[
         "rule",
         "priority",
@@ -58,7 +58,7 @@ pub(crate) static EVENT_RATE: Family = Family::gauge(
 
 pub(crate) static FALCO_EVENTS_TOTAL: Family = Family::counter(
     "falco_events_total",
-    "Events stored, without the labels that make many series.",
+    "Events stored or observed, without the labels that make many series.",
     &[
         "rule",
         "priority",
@@ -70,9 +70,15 @@ pub(crate) static FALCO_EVENTS_TOTAL: Family = Family::counter(
     ],
 );
 
+pub(crate) static SECURITY_ALERTS: Family = Family::counter(
+    "security_alerts_total",
+    "Events that belong to an alert, of Falco's rules and of profiles.",
+    &["container_name", "rule", "priority", "source"],
+);
+
 pub(crate) static FALCO_EVENTS: Family = Family::counter(
     "falco_events",
-    "Events stored, as falco-exporter names them; priority 0 is Emergency, 7 is Debug.",
+    "Events stored or observed, as falco-exporter names them; priority 0 is Emergency, 7 is Debug.",
     &[
         "rule",
         "priority",
@@ -86,7 +92,7 @@ pub(crate) static FALCO_EVENTS: Family = Family::counter(
 
 pub(crate) static SIDEKICK_EVENTS: Family = Family::counter(
     "falcosecurity_falcosidekick_falco_events_total",
-    "Events stored, as falcosidekick names them; priority 8 is Emergency, 1 is Debug.",
+    "Events stored or observed, as falcosidekick names them; priority 8 is Emergency, 1 is Debug.",
     &[
         "hostname",
         "rule",
@@ -98,7 +104,7 @@ pub(crate) static SIDEKICK_EVENTS: Family = Family::counter(
     ],
 );
 
-/// Counts every event the pipeline commits.
+/// Counts every event that the pipeline commits or observes, and every alert.
 pub(crate) struct SyscallMetrics {
     counts: Arc<Mutex<Counts>>,
 }
@@ -111,7 +117,16 @@ impl SyscallMetrics {
 
 impl Observer for SyscallMetrics {
     fn committed(&mut self, source: &SourceId, events: &Arc<[StoredEvent]>, received: Timestamp) {
+        let events = events.iter().map(|stored| &stored.event);
         self.counts.lock().count(source, events, received);
+    }
+
+    fn observed(&mut self, source: &SourceId, events: &[Event], received: Timestamp) {
+        self.counts.lock().count(source, events, received);
+    }
+
+    fn detected(&mut self, detection: &Detection, event: &StoredEvent) {
+        self.counts.lock().count_alert(detection, event);
     }
 }
 
@@ -134,6 +149,7 @@ struct Tables {
     falco: SeriesTable,
     exporter: SeriesTable,
     sidekick: SeriesTable,
+    alerts: SeriesTable,
     containers: Containers,
     scratch: String,
 }
@@ -201,6 +217,7 @@ impl Counts {
                 falco: SeriesTable::new(bound),
                 exporter: SeriesTable::new(bound),
                 sidekick: SeriesTable::new(bound),
+                alerts: SeriesTable::new(bound),
                 containers: Containers::new(bound),
                 scratch: String::new(),
             },
@@ -214,10 +231,16 @@ impl Counts {
     }
 
     /// Counts `events`, which arrived from `source` at `received`.
-    pub(crate) fn count(&mut self, source: &SourceId, events: &[StoredEvent], received: Timestamp) {
+    pub(crate) fn count(
+        &mut self,
+        source: &SourceId,
+        events: impl IntoIterator<Item: Borrow<Event>>,
+        received: Timestamp,
+    ) {
         self.make_room(received);
         let mut newest = Timestamp::MIN;
-        for StoredEvent { event, .. } in events {
+        for event in events {
+            let event = event.borrow();
             let key = Key::of(event);
             let index = match self.memory.get(&key) {
                 Some(index) => *index,
@@ -242,6 +265,24 @@ impl Counts {
                 self.lags.insert(source.clone(), lag);
             }
         }
+    }
+
+    /// Counts what was noticed in `event`.
+    fn count_alert(&mut self, detection: &Detection, event: &StoredEvent) {
+        let Tables {
+            alerts, scratch, ..
+        } = &mut self.tables;
+        let container_name = named(event.event.container.display_name(), "unknown");
+        let index = alerts.find(scratch, |text, fold| {
+            let values = [
+                first(fold, container_name),
+                any(fold, &detection.rule),
+                detection.priority.as_str(),
+                detection.source.as_str(),
+            ];
+            write_labels(text, SECURITY_ALERTS.labels, &values);
+        });
+        alerts.add(index, 1, event.event.time);
     }
 
     fn remember(&mut self, key: Key, event: &Event, received: Timestamp) -> u32 {
@@ -318,6 +359,7 @@ impl Counts {
         MainPage {
             syscall: tables.syscall.snapshot(),
             falco: tables.falco.snapshot(),
+            alerts: tables.alerts.snapshot(),
             containers: tables.containers.samples(now, LAST_EVENT.labels[0]),
             lags: self.lags.clone(),
             sizes: [
@@ -327,6 +369,7 @@ impl Counts {
                 (EVENT_RATE.name, tables.containers.size()),
                 (FALCO_EVENTS.name, tables.exporter.size()),
                 (SIDEKICK_EVENTS.name, tables.sidekick.size()),
+                (SECURITY_ALERTS.name, tables.alerts.size()),
             ],
         }
     }
@@ -349,6 +392,7 @@ impl Tables {
             sidekick,
             containers,
             scratch,
+            alerts: _,
         } = self;
         let container = &*event.container;
         let container_name = named(container.display_name(), "unknown");
@@ -462,11 +506,12 @@ fn tag_list(tags: &[Arc<str>]) -> String {
 pub(crate) struct MainPage {
     syscall: Vec<(Arc<str>, u64)>,
     falco: Vec<(Arc<str>, u64)>,
+    alerts: Vec<(Arc<str>, u64)>,
     containers: Vec<ContainerSample>,
     /// From the newest stored event of each source to its arrival.
     pub(crate) lags: FxHashMap<SourceId, Duration>,
     /// How full each family's table is.
-    pub(crate) sizes: [(&'static str, TableSize); 6],
+    pub(crate) sizes: [(&'static str, TableSize); 7],
 }
 
 impl MainPage {
@@ -483,6 +528,7 @@ impl MainPage {
             rate.sample_written(&container.labels, container.rate);
         }
         write_counters(exposition, &FALCO_EVENTS_TOTAL, &mut self.falco);
+        write_counters(exposition, &SECURITY_ALERTS, &mut self.alerts);
     }
 }
 
@@ -516,7 +562,7 @@ fn write_counters(
 mod tests {
     use expect_test::{Expect, expect};
     use proptest::prelude::*;
-    use qw_event::{Category, EventId, Priority};
+    use qw_event::{AlertSource, Category, EventId, Priority, Reason};
 
     use super::*;
     use crate::Format;
@@ -543,19 +589,9 @@ mod tests {
         }
     }
 
-    fn stored(events: impl IntoIterator<Item = Event>) -> Arc<[StoredEvent]> {
-        (1..)
-            .zip(events)
-            .map(|(id, event)| StoredEvent {
-                id: EventId(id),
-                event,
-            })
-            .collect()
-    }
-
     fn counted(events: impl IntoIterator<Item = Event>) -> Counts {
         let mut counts = Counts::new(10_000, Duration::from_secs(3600));
-        counts.count(&SourceId::new("test"), &stored(events), RECEIVED);
+        counts.count(&SourceId::new("test"), events, RECEIVED);
         counts
     }
 
@@ -594,6 +630,42 @@ mod tests {
             falcosecurity_falcosidekick_falco_events_total{hostname="node-1",rule="Terminal shell in container",priority="2",priority_raw="informational",source="syscall",k8s_ns_name="shop",k8s_pod_name="web-7f"} 2
         "#]],
         );
+    }
+
+    #[test]
+    fn events_that_belong_to_alerts() {
+        let mut counts = counted([]);
+        let mut observer_counts = |rule: &str, times| {
+            for _ in 0..times {
+                let detection = Detection {
+                    event: 0,
+                    source: AlertSource::Profile,
+                    rule: rule.into(),
+                    priority: Priority::Critical,
+                    workload: "shop/app".into(),
+                    score: Some(0.9),
+                    reasons: Vec::<Reason>::new(),
+                };
+                let event = StoredEvent {
+                    id: EventId(1),
+                    event: event("Some rule", "web", "bash"),
+                };
+                counts.count_alert(&detection, &event);
+            }
+        };
+        observer_counts("B", 2);
+        observer_counts("A", 1);
+        let mut page = Exposition::new(Format::Text);
+        counts.main_page(RECEIVED).write(&mut page);
+        let text = page.finish();
+        let samples: Vec<&str> = text
+            .lines()
+            .filter(|line| line.starts_with("security"))
+            .collect();
+        expect![[r#"
+            security_alerts_total{container_name="web",rule="A",priority="Critical",source="profile"} 1
+            security_alerts_total{container_name="web",rule="B",priority="Critical",source="profile"} 2"#]]
+        .assert_eq(&samples.join("\n"));
     }
 
     #[test]
@@ -652,11 +724,11 @@ mod tests {
         let mut counts = Counts::new(100, Duration::from_secs(3600));
         let source = SourceId::new("test");
         let hostile = (0..500).map(|number| event("r", "hostile", &format!("p{number}")));
-        counts.count(&source, &stored(hostile), RECEIVED);
+        counts.count(&source, hostile, RECEIVED);
         let late = (0..9).map(|number| event("r", &format!("late-{number}"), "nginx"));
-        counts.count(&source, &stored(late), RECEIVED);
+        counts.count(&source, late, RECEIVED);
         let last = (0..7).map(|number| event("r", &format!("last-{number}"), "nginx"));
-        counts.count(&source, &stored(last), RECEIVED);
+        counts.count(&source, last, RECEIVED);
 
         let page = counts.main_page(RECEIVED);
         let of = |label: &str| -> u64 {
@@ -685,15 +757,11 @@ mod tests {
         let old: Vec<Event> = (0..9)
             .map(|number| event("r", &format!("old-{number}"), "p"))
             .collect();
-        counts.count(&source, &stored(old.iter().cloned()), RECEIVED);
+        counts.count(&source, old.iter().cloned(), RECEIVED);
         let later = RECEIVED.saturating_add(Duration::from_secs(7200));
-        counts.count(&source, &stored([old[3].clone()]), later);
+        counts.count(&source, [old[3].clone()], later);
         assert_eq!(counts.main_page(later).syscall.len(), 1);
-        counts.count(
-            &source,
-            &stored([old[3].clone(), event("r", "new", "p")]),
-            later,
-        );
+        counts.count(&source, [old[3].clone(), event("r", "new", "p")], later);
         let page = counts.main_page(later);
         assert_eq!(sum(&page.syscall), 3);
         assert!(
@@ -731,7 +799,7 @@ mod tests {
                     event.category = Category::from_number(category).unwrap();
                     event
                 });
-                counts.count(&SourceId::new("test"), &stored(events), RECEIVED);
+                counts.count(&SourceId::new("test"), events, RECEIVED);
             }
             let (main, falco) = (counts.main_page(RECEIVED), counts.falco_page());
             for series in [&main.syscall, &main.falco, &falco.exporter, &falco.sidekick] {

@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use qw_event::{Event, Position, SourceId, Timestamp};
+use qw_event::{Detection, Event, Position, SourceId, Timestamp};
 use qw_store::{QueryError, RecordStore, SourceCursor, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
@@ -38,6 +38,10 @@ pub(crate) struct Submission {
     pub(crate) position: Option<Position>,
     pub(crate) received: Timestamp,
     pub(crate) events: Vec<Event>,
+    /// What was noticed in the events, in their order.
+    pub(crate) detections: Vec<Detection>,
+    /// The events have been filtered, enriched and looked at.
+    pub(crate) is_prepared: bool,
     pub(crate) ticket: Arc<Ticket>,
     pub(crate) done: oneshot::Sender<Result<(), NotStored>>,
     pub(crate) _memory: OwnedSemaphorePermit,
@@ -237,6 +241,8 @@ impl Intake {
             position,
             received,
             events,
+            detections: Vec::new(),
+            is_prepared: false,
             ticket: Arc::clone(&ticket),
             done,
             _memory: memory,

@@ -5,23 +5,34 @@
 //! 1. **A source sends it** through its [`Intake`], which waits while the pipeline is full.
 //! 2. **The pipeline numbers it**, so that a repetition can be told from news.
 //! 3. **Events are filtered and enriched** with what the [`ContainerIndex`] knows.
-//! 4. **The store commits** events and the source's position in one transaction.
-//! 5. **Observers see what was committed**: metrics, live streams, notices.
-//! 6. **The source is told** through its [`Receipt`], and may forget its input.
+//! 4. **Detectors look at them** and say what they notice.
+//! 5. **Events that need not be kept** are counted and profiled only; see [`Observe`].
+//! 6. **The store commits** events, alerts and the source's position in one transaction.
+//! 7. **Observers see what was committed**: metrics, live streams, notices.
+//! 8. **The source is told** through its [`Receipt`], and may forget its input.
 
+mod detect;
 mod enrich;
 mod index;
 mod intake;
+mod keep;
 mod notices;
 mod pipeline;
+mod profile;
 mod source;
 mod status;
 
+pub use detect::{Detector, FalcoRules};
 pub use enrich::Enrich;
 pub use index::{ContainerIndex, SharedContainerIndex};
 pub use intake::{Intake, NotAccepted, NotStored, Receipt};
+pub use keep::Observe;
 pub use notices::{Notice, NoticeLevel, Notices};
 pub use pipeline::{Observer, Options, Pipeline, PipelineStatistics};
+pub use profile::{
+    ProfileDetector, ProfileSnapshot, SharedProfiles, SnapshotKind, open_profiles,
+    profile_snapshots, save_profile, save_profiles,
+};
 pub use source::{Source, SourceError};
 pub use status::{SourceSnapshot, SourceState, SourceStatus, SourceStatuses};
 pub use tokio_util::sync::CancellationToken;

@@ -5,19 +5,27 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
+    task::{Context, Poll, Wake, Waker},
+    thread::Thread,
+    time::{Duration, Instant},
 };
 
-use qw_event::{Batch, BatchId, DropReason, Outcome, SourceId, StoredEvent, Timestamp};
-use qw_store::{Appended, RecordStore, StoreError, query::Filter};
+use qw_alerts::{Desk, Folding, Seen};
+use qw_event::{
+    AlertChange, Batch, BatchId, Detection, DropReason, Event, Outcome, SourceId, StoredEvent,
+    Timestamp,
+};
+use qw_store::{Accompaniment, Appended, Companion, RecordStore, StoreError, query::Filter};
 use rustc_hash::FxHashMap;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Intake, NotStored, NoticeLevel, Notices, SharedContainerIndex, SourceStatuses,
+    Detector, Intake, NotStored, NoticeLevel, Notices, Observe, SharedContainerIndex,
+    SourceStatuses,
     enrich::Enrich,
     intake::{PERMIT_BYTES, Submission},
+    keep::Keep,
 };
 
 /// Sees every event that was committed, in the order of their numbers.
@@ -26,6 +34,17 @@ use crate::{
 pub trait Observer: Send {
     /// `events` were stored; `source` sent them and they were received at `received`.
     fn committed(&mut self, source: &SourceId, events: &Arc<[StoredEvent]>, received: Timestamp);
+
+    /// `events` are counted and profiled and not kept.
+    fn observed(&mut self, _source: &SourceId, _events: &[Event], _received: Timestamp) {}
+
+    /// `detection` was made in `event`, which was stored. Called before
+    /// [`Observer::committed`] for its batch.
+    fn detected(&mut self, _detection: &Detection, _event: &StoredEvent) {}
+
+    /// These alerts were raised or have changed. Called before [`Observer::committed`] for the
+    /// events that caused it.
+    fn alerted(&mut self, _alerts: &[Seen]) {}
 }
 
 /// Bounds of the pipeline, and what it leaves out.
@@ -39,6 +58,8 @@ pub struct Options {
     pub commit_events: usize,
     /// Events that match one of these are not stored (outcome `filtered`).
     pub exclude: Vec<Filter>,
+    /// Events that are counted and profiled, and stored only under conditions (outcome `observed`).
+    pub observe: Observe,
     /// First and longest pause between tries when the store fails.
     pub retry: (Duration, Duration),
 }
@@ -50,6 +71,7 @@ impl Default for Options {
             batches: 1024,
             commit_events: 20_000,
             exclude: Vec::new(),
+            observe: Observe::default(),
             retry: (Duration::from_millis(100), Duration::from_secs(5)),
         }
     }
@@ -97,6 +119,8 @@ pub struct Pipeline {
     receiver: mpsc::Receiver<Submission>,
     index: SharedContainerIndex,
     observers: Vec<Box<dyn Observer>>,
+    detectors: Vec<Box<dyn Detector>>,
+    desk: Option<Desk>,
     options: Options,
 }
 
@@ -121,8 +145,21 @@ impl Pipeline {
             receiver,
             index,
             observers: Vec::new(),
+            detectors: Vec::new(),
+            desk: None,
             options,
         }
+    }
+
+    /// Adds someone who looks at every event before it is stored. Without a desk, what detectors
+    /// notice only decides what is kept.
+    pub fn detect(&mut self, detector: Box<dyn Detector>) {
+        self.detectors.push(detector);
+    }
+
+    /// Has what detectors notice folded into alerts at `desk`.
+    pub fn alert(&mut self, desk: Desk) {
+        self.desk = Some(desk);
     }
 
     /// Adds someone who sees what was committed.
@@ -168,13 +205,28 @@ impl Pipeline {
             notices,
             statistics,
             enrich: Enrich::new(index),
+            detectors: self.detectors,
+            desk: self.desk,
+            keep: Keep::new(options.observe.clone()),
             observers: self.observers,
             numbering: FxHashMap::default(),
             options,
             now,
         };
         let mut group = Vec::new();
-        while let Some(first) = receiver.blocking_recv() {
+        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+        loop {
+            let first = match worker.keep.look_again() {
+                None => receiver.blocking_recv(),
+                Some(limit) => match receive(&mut receiver, &waker, limit) {
+                    Ok(received) => received,
+                    Err(Idle) => {
+                        worker.let_go(Some((worker.now)()));
+                        continue;
+                    }
+                },
+            };
+            let Some(first) = first else { break };
             let mut events = first.events.len();
             group.push(first);
             while events < worker.options.commit_events
@@ -184,7 +236,38 @@ impl Pipeline {
                 group.push(next);
             }
             worker.commit(std::mem::take(&mut group), stop);
+            worker.let_go(Some((worker.now)()));
         }
+        worker.let_go(None);
+    }
+}
+
+/// Wakes the pipeline's thread when something arrives.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Nothing arrived in time.
+struct Idle;
+
+/// As `blocking_recv`, for at most `limit`.
+fn receive(
+    receiver: &mut mpsc::Receiver<Submission>,
+    waker: &Waker,
+    limit: Duration,
+) -> Result<Option<Submission>, Idle> {
+    let start = Instant::now();
+    let mut context = Context::from_waker(waker);
+    loop {
+        if let Poll::Ready(received) = receiver.poll_recv(&mut context) {
+            return Ok(received);
+        }
+        let rest = limit.checked_sub(start.elapsed()).ok_or(Idle)?;
+        std::thread::park_timeout(rest);
     }
 }
 
@@ -199,11 +282,49 @@ struct Worker<Now> {
     notices: Notices,
     statistics: Arc<PipelineStatistics>,
     enrich: Enrich,
+    detectors: Vec<Box<dyn Detector>>,
+    desk: Option<Desk>,
+    keep: Keep,
     observers: Vec<Box<dyn Observer>>,
     /// Newest epoch and sequence of each source that we number.
     numbering: FxHashMap<SourceId, (u64, u64)>,
     options: Options,
     now: Now,
+}
+
+/// What the store commits together with events: alerts, and what detectors have learned.
+struct Together<'a> {
+    folding: Option<Folding<'a>>,
+    detectors: &'a mut [Box<dyn Detector>],
+    now: Timestamp,
+}
+
+impl Companion for Together<'_> {
+    fn accompany(&mut self, appended: &[Appended]) -> Accompaniment {
+        let folding = self.folding.as_mut();
+        let mut accompaniment = folding
+            .map(|folding| folding.accompany(appended))
+            .unwrap_or_default();
+        let newest = appended.iter().rev().find_map(|appended| match appended {
+            Appended::Stored(events) => events.last().map(|stored| stored.id),
+            Appended::Duplicate => None,
+        });
+        if let Some(newest) = newest {
+            for detector in &mut *self.detectors {
+                accompaniment.state.extend(detector.state(newest, self.now));
+            }
+        }
+        accompaniment
+    }
+
+    fn committed(&mut self, changes: Vec<AlertChange>) {
+        if let Some(folding) = &mut self.folding {
+            folding.committed(changes);
+        }
+        for detector in &mut *self.detectors {
+            detector.state_stored();
+        }
+    }
 }
 
 /// What of a submission is not in its batch.
@@ -215,17 +336,7 @@ struct Rest {
 impl<Now: Fn() -> Timestamp> Worker<Now> {
     fn commit(&mut self, mut group: Vec<Submission>, stop: &CancellationToken) {
         for submission in &mut group {
-            let before = submission.events.len();
-            if !self.options.exclude.is_empty() {
-                let exclude = &self.options.exclude;
-                submission
-                    .events
-                    .retain(|event| !exclude.iter().any(|filter| filter.matches(event)));
-                let filtered = (before - submission.events.len()) as u64;
-                submission.status.count(Outcome::Filtered, filtered);
-                submission.status.left(filtered);
-            }
-            self.enrich.apply(&mut submission.events);
+            self.prepare(submission);
         }
 
         let mut pause = self.options.retry.0;
@@ -269,6 +380,63 @@ impl<Now: Fn() -> Timestamp> Worker<Now> {
                     pause = (pause * 2).min(self.options.retry.1);
                 }
             }
+        }
+    }
+
+    /// Filters, enriches and looks at the events of `submission`, once.
+    fn prepare(&mut self, submission: &mut Submission) {
+        if std::mem::replace(&mut submission.is_prepared, true) {
+            return;
+        }
+        let before = submission.events.len();
+        if !self.options.exclude.is_empty() {
+            let exclude = &self.options.exclude;
+            submission
+                .events
+                .retain(|event| !exclude.iter().any(|filter| filter.matches(event)));
+            let filtered = (before - submission.events.len()) as u64;
+            submission.status.count(Outcome::Filtered, filtered);
+            submission.status.left(filtered);
+        }
+        // What was stored before is not looked at again: nothing is learned twice.
+        if self.is_stored(submission) {
+            return;
+        }
+        self.enrich.apply(&mut submission.events);
+        for detector in &mut self.detectors {
+            detector.detect(
+                &submission.events,
+                submission.received,
+                &mut submission.detections,
+            );
+        }
+        if self.detectors.len() > 1 {
+            submission
+                .detections
+                .sort_by_key(|detection| detection.event);
+        }
+        self.keep.apply(submission);
+    }
+
+    /// True when the store has this batch already, which its sender sent again. One whose first copy
+    /// is still on its way is not known.
+    fn is_stored(&self, submission: &Submission) -> bool {
+        let Some((epoch, sequence)) = submission.numbered else {
+            return false;
+        };
+        let cursor = self.store.cursor(&submission.source).ok().flatten();
+        cursor.is_some_and(|cursor| cursor.epoch == epoch && sequence <= cursor.sequence)
+    }
+
+    /// Counts what was held in vain; everything when `now` is `None`.
+    fn let_go(&mut self, now: Option<Timestamp>) {
+        for group in self.keep.let_go(now) {
+            for observer in &mut self.observers {
+                observer.observed(&group.source, &group.events, group.received);
+            }
+            let events = group.events.len() as u64;
+            group.status.count(Outcome::Observed, events);
+            group.status.left(events);
         }
     }
 
@@ -324,18 +492,44 @@ impl<Now: Fn() -> Timestamp> Worker<Now> {
                 events,
             });
         }
-        match self.store.append(&mut batches) {
-            Ok(appended) => {
-                self.numbering.extend(numbering);
-                self.statistics.commits.fetch_add(1, Relaxed);
-                self.statistics.failing.store(0, Relaxed);
-                for (rest, appended) in rests.into_iter().zip(appended) {
-                    self.tell(rest, appended);
+        let detections: Vec<Vec<Detection>> = rests
+            .iter_mut()
+            .map(|rest| std::mem::take(&mut rest.submission.detections))
+            .collect();
+        let now = (self.now)();
+        let is_noticed = detections.iter().any(|found| !found.is_empty());
+        let desk = self.desk.as_ref().filter(|_| is_noticed);
+        let (appended, seen) = {
+            let mut together = Together {
+                folding: desk.map(|desk| desk.fold(&detections, now)),
+                detectors: &mut self.detectors,
+                now,
+            };
+            let appended = self.store.append_with(&mut batches, &mut together);
+            let seen = together.folding.take().map(Folding::finish);
+            (appended, seen.unwrap_or_default())
+        };
+        let appended = match appended {
+            Ok(appended) => appended,
+            Err(error) => {
+                for (rest, detections) in rests.iter_mut().zip(detections) {
+                    rest.submission.detections = detections;
                 }
-                Ok(())
+                return Err((error, give_back(rests, batches)));
             }
-            Err(error) => Err((error, give_back(rests, batches))),
+        };
+        self.numbering.extend(numbering);
+        self.statistics.commits.fetch_add(1, Relaxed);
+        self.statistics.failing.store(0, Relaxed);
+        if !seen.is_empty() {
+            for observer in &mut self.observers {
+                observer.alerted(&seen);
+            }
         }
+        for ((rest, appended), detections) in rests.into_iter().zip(appended).zip(&detections) {
+            self.tell(rest, appended, detections);
+        }
+        Ok(())
     }
 
     fn next_number(
@@ -355,7 +549,7 @@ impl<Now: Fn() -> Timestamp> Worker<Now> {
         Ok(next)
     }
 
-    fn tell(&mut self, rest: Rest, appended: Appended) {
+    fn tell(&mut self, rest: Rest, appended: Appended, detections: &[Detection]) {
         let Rest { submission, size } = rest;
         let status = &submission.status;
         match appended {
@@ -371,6 +565,11 @@ impl<Now: Fn() -> Timestamp> Worker<Now> {
                 self.statistics.events.fetch_add(size, Relaxed);
                 if !events.is_empty() {
                     for observer in &mut self.observers {
+                        for detection in detections {
+                            if let Some(event) = events.get(detection.event) {
+                                observer.detected(detection, event);
+                            }
+                        }
                         observer.committed(&submission.source, &events, submission.received);
                     }
                 }

@@ -12,15 +12,16 @@ use std::{
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use qw_event::{
-    Batch, Category, ContainerRef, Event, EventId, Outcome, Position, Priority, SourceId,
-    StoredEvent, Timestamp,
+    AlertSource, Batch, Category, ContainerRef, Detection, Event, EventId, Outcome, Position,
+    Priority, SourceId, StoredEvent, Timestamp,
 };
 use qw_pipeline::{
-    CancellationToken, ContainerIndex, Intake, NotAccepted, NotStored, Notices, Observer, Options,
-    Pipeline, SourceStatuses,
+    CancellationToken, ContainerIndex, Detector, FalcoRules, Intake, NotAccepted, NotStored,
+    Notices, Observe, Observer, Options, Pipeline, SourceStatuses,
 };
+use qw_profile::Per;
 use qw_store::{
-    Appended, ContainerActivity, EventPage, EventQuery, FacetQuery, Facets, Histogram,
+    Appended, Companion, ContainerActivity, EventPage, EventQuery, FacetQuery, Facets, Histogram,
     HistogramQuery, Maintenance, QueryError, RecordStore, Retention, RuleActivity, SourceCursor,
     StoreError, StoreStatistics, TimeRange, query,
 };
@@ -36,7 +37,11 @@ struct Recorder {
 }
 
 impl RecordStore for Recorder {
-    fn append(&self, batches: &mut Vec<Batch>) -> Result<Vec<Appended>, StoreError> {
+    fn append_with(
+        &self,
+        batches: &mut Vec<Batch>,
+        _: &mut dyn Companion,
+    ) -> Result<Vec<Appended>, StoreError> {
         self.appends.fetch_add(1, Ordering::SeqCst);
         if self.disk_full.load(Ordering::SeqCst) {
             let source = std::io::Error::from(std::io::ErrorKind::StorageFull);
@@ -171,6 +176,18 @@ struct Running {
 }
 
 fn start(options: Options, index: ContainerIndex, observer: Option<Box<dyn Observer>>) -> Running {
+    start_with(options, index, |pipeline| {
+        if let Some(observer) = observer {
+            pipeline.observe(observer);
+        }
+    })
+}
+
+fn start_with(
+    options: Options,
+    index: ContainerIndex,
+    prepare: impl FnOnce(&mut Pipeline),
+) -> Running {
     let store = Arc::new(Recorder::default());
     let (statuses, notices) = (SourceStatuses::default(), Notices::default());
     let options = Options {
@@ -184,9 +201,7 @@ fn start(options: Options, index: ContainerIndex, observer: Option<Box<dyn Obser
         notices.clone(),
         options,
     );
-    if let Some(observer) = observer {
-        pipeline.observe(observer);
-    }
+    prepare(&mut pipeline);
     let intake = pipeline.intake(&SourceId::new("test"), "test", "a test");
     let stop = CancellationToken::new();
     let thread = std::thread::spawn({
@@ -244,16 +259,21 @@ async fn receipt_means_stored_and_position_goes_with_the_events() {
 
 #[tokio::test]
 async fn numbered_batch_that_comes_again_is_a_duplicate() {
-    let running = start(Options::default(), ContainerIndex::default(), None);
-    for _ in 0..2 {
+    let looked_at = Counted::default();
+    let running = start_with(Options::default(), ContainerIndex::default(), |pipeline| {
+        pipeline.detect(Box::new(looked_at.clone()));
+    });
+    for (epoch, sequence) in [(7, 1), (7, 1), (7, 2), (7, 1), (6, 1)] {
         let receipt = running
             .intake()
-            .send_numbered(vec![event("a", "A")], Timestamp::EPOCH, 7, 1)
+            .send_numbered(vec![event("a", "A")], Timestamp::EPOCH, epoch, sequence)
             .await;
         receipt.unwrap().await.unwrap();
     }
-    assert_eq!(running.store.stored.lock().len(), 1);
-    assert_eq!(running.outcome(Outcome::Duplicate), 1);
+    assert_eq!(running.store.stored.lock().len(), 3);
+    assert_eq!(running.outcome(Outcome::Duplicate), 2);
+    // Nothing is learned from what comes again.
+    assert_eq!(looked_at.0.load(Ordering::SeqCst), 3);
 }
 
 #[tokio::test]
@@ -461,4 +481,154 @@ async fn drops_that_falco_reports_become_notices() {
     let notices = running.notices.newest_first();
     assert_eq!(notices.len(), 1);
     assert_eq!(notices[0].origin, "docker:falco");
+}
+
+/// Notices every event of the rule `deviation`.
+struct Deviations;
+
+impl Detector for Deviations {
+    fn detect(&mut self, events: &[Event], _: Timestamp, found: &mut Vec<Detection>) {
+        for (index, event) in events.iter().enumerate() {
+            if &*event.rule == "deviation" {
+                found.push(Detection {
+                    event: index,
+                    source: AlertSource::Profile,
+                    rule: "deviation".into(),
+                    priority: Priority::Warning,
+                    workload: "w".into(),
+                    score: None,
+                    reasons: Vec::new(),
+                });
+            }
+        }
+    }
+}
+
+/// Counts the events that detectors are shown.
+#[derive(Clone, Default)]
+struct Counted(Arc<AtomicU64>);
+
+impl Detector for Counted {
+    fn detect(&mut self, events: &[Event], _: Timestamp, _: &mut Vec<Detection>) {
+        self.0.fetch_add(events.len() as u64, Ordering::SeqCst);
+    }
+}
+
+/// Remembers what was noticed where, and what was not kept.
+#[derive(Clone, Default)]
+struct Told {
+    detected: Arc<Mutex<Vec<(u64, String)>>>,
+    observed: Arc<AtomicU64>,
+}
+
+impl Observer for Told {
+    fn committed(&mut self, _: &SourceId, _: &Arc<[StoredEvent]>, _: Timestamp) {}
+
+    fn detected(&mut self, detection: &Detection, event: &StoredEvent) {
+        assert_eq!(
+            detection.rule, event.event.rule,
+            "the index was moved along"
+        );
+        self.detected
+            .lock()
+            .push((event.id.0, detection.rule.to_string()));
+    }
+
+    fn observed(&mut self, _: &SourceId, events: &[Event], _: Timestamp) {
+        let count = events.len() as u64;
+        self.observed.fetch_add(count, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn what_is_only_observed_is_kept_around_a_detection_and_as_a_sample() {
+    let observe = |sample| Observe {
+        filters: vec![query::parse("rule:everything").unwrap()],
+        sample,
+        context: Duration::from_secs(10),
+    };
+    let at = |seconds, container: &str, rule: &str| Event {
+        time: Timestamp::from_seconds(seconds),
+        ..event(container, rule)
+    };
+    let mut events: Vec<Event> = (0..100).map(|_| at(100, "quiet", "everything")).collect();
+    events.extend((0..40).map(|_| at(100, "loud", "everything")));
+    events.push(at(101, "loud", "deviation"));
+    events.extend([at(105, "loud", "everything"), at(200, "loud", "everything")]);
+    events.push(at(300, "quiet", "named"));
+    for (sample, stored) in [
+        // 32 before, the deviation, one after, and the one that is no catch-all.
+        (0, 32 + 1 + 1 + 1),
+        // And of the others one in ten: 10 of the quiet container, none that is stored anyway.
+        (10, 10 + 4 + 32 + 1 + 1 + 1),
+    ] {
+        let told = Told::default();
+        let options = Options {
+            observe: observe(sample),
+            ..Options::default()
+        };
+        let running = start_with(options, ContainerIndex::default(), |pipeline| {
+            pipeline.detect(Box::new(Deviations));
+            pipeline.observe(Box::new(told.clone()));
+        });
+        for batch in events.chunks(7) {
+            let receipt = running
+                .intake()
+                .send(batch.to_vec(), None, Timestamp::EPOCH)
+                .await;
+            receipt.unwrap().await.unwrap();
+        }
+        assert_eq!(running.store.stored.lock().len(), stored, "{sample}");
+        let snapshot = running.statuses.snapshots().remove(0);
+        let settled = running.outcome(Outcome::Stored) + running.outcome(Outcome::Observed);
+        assert_eq!(settled + snapshot.in_flight, events.len() as u64);
+        let statuses = running.statuses.clone();
+        let detected = told.detected.lock().clone();
+        assert_eq!(detected.len(), 1);
+        drop(running);
+        // In the end nothing is held.
+        let snapshot = statuses.snapshots().remove(0);
+        assert_eq!(snapshot.in_flight, 0);
+        let observed = events.len() as u64 - stored as u64;
+        assert_eq!(snapshot.outcomes[Outcome::Observed.index()], observed);
+        assert_eq!(told.observed.load(Ordering::SeqCst), observed);
+    }
+}
+
+#[test]
+fn urgent_falco_rules_are_noticed() {
+    let mut rules = FalcoRules::new(Priority::Warning, Per::ImageAndRole);
+    let of = |priority: Priority, source: &str, output: &str| Event {
+        priority,
+        source: source.into(),
+        output: output.into(),
+        ..event("a", "A")
+    };
+    let events = [
+        of(Priority::Notice, "syscall", "10:00:00.1: Notice no"),
+        of(
+            Priority::Warning,
+            "syscall",
+            "10:00:00.123456789: Warning Shell (user=root)",
+        ),
+        of(
+            Priority::Critical,
+            "internal",
+            "Falco internal: syscall event drop",
+        ),
+        of(Priority::Emergency, "k8s_audit", ""),
+    ];
+    let mut found = Vec::new();
+    rules.detect(&events, Timestamp::EPOCH, &mut found);
+    let told: Vec<_> = found
+        .iter()
+        .map(|one| (one.event, &*one.workload, &*one.reasons[0].text))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (1, "workload:a", "Shell (user=root)"),
+            (3, "workload:a", "A")
+        ]
+    );
 }

@@ -26,7 +26,7 @@ use qw_pipeline::{
 };
 use qw_sources::falco::Parser;
 use qw_store::{
-    Appended, ContainerActivity, EventPage, EventQuery, FacetQuery, Facets, Histogram,
+    Appended, Companion, ContainerActivity, EventPage, EventQuery, FacetQuery, Facets, Histogram,
     HistogramQuery, Maintenance, QueryError, RecordStore, Retention, RuleActivity, SourceCursor,
     StoreError, StoreStatistics, TimeRange,
 };
@@ -40,7 +40,11 @@ struct Nothing {
 }
 
 impl RecordStore for Nothing {
-    fn append(&self, batches: &mut Vec<Batch>) -> Result<Vec<Appended>, StoreError> {
+    fn append_with(
+        &self,
+        batches: &mut Vec<Batch>,
+        _: &mut dyn Companion,
+    ) -> Result<Vec<Appended>, StoreError> {
         let number = |event| StoredEvent {
             id: EventId(self.last.fetch_add(1, Relaxed)),
             event,

@@ -11,7 +11,7 @@ use parking_lot::{Condvar, Mutex};
 use qw_event::{Batch, Event, EventId, Outcome, Position, SourceId, StoredEvent, Timestamp};
 use qw_pipeline::{Intake, Notices, Options, Pipeline, SourceSnapshot, SourceStatuses};
 use qw_store::{
-    Appended, ContainerActivity, EventPage, EventQuery, FacetQuery, Facets, Histogram,
+    Appended, Companion, ContainerActivity, EventPage, EventQuery, FacetQuery, Facets, Histogram,
     HistogramQuery, Maintenance, QueryError, RecordStore, Retention, RuleActivity, SourceCursor,
     StoreError, StoreStatistics, TimeRange,
 };
@@ -153,7 +153,11 @@ impl MemoryStore {
 }
 
 impl RecordStore for MemoryStore {
-    fn append(&self, batches: &mut Vec<Batch>) -> Result<Vec<Appended>, StoreError> {
+    fn append_with(
+        &self,
+        batches: &mut Vec<Batch>,
+        _: &mut dyn Companion,
+    ) -> Result<Vec<Appended>, StoreError> {
         let mut state = self.state.lock();
         if state.fails {
             let source = std::io::Error::other("made to fail");

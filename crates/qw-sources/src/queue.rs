@@ -19,7 +19,7 @@ use qw_pipeline::{
     SourceStatuses,
 };
 use qw_store::{
-    Appended, ContainerActivity, EventPage, EventQuery, FacetQuery, Facets, Histogram,
+    Appended, Companion, ContainerActivity, EventPage, EventQuery, FacetQuery, Facets, Histogram,
     HistogramQuery, Maintenance, QueryError, RecordStore, Retention, RuleActivity, SourceCursor,
     StoreError, StoreStatistics, TimeRange,
 };
@@ -262,7 +262,11 @@ impl Shared {
 struct Entrance(Arc<Shared>);
 
 impl RecordStore for Entrance {
-    fn append(&self, batches: &mut Vec<Batch>) -> Result<Vec<Appended>, StoreError> {
+    fn append_with(
+        &self,
+        batches: &mut Vec<Batch>,
+        _: &mut dyn Companion,
+    ) -> Result<Vec<Appended>, StoreError> {
         let put = |batch: Batch| {
             self.0.put(batch.events);
             Appended::Stored(Arc::default())

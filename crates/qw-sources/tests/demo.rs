@@ -1,6 +1,7 @@
 //! The demo through parser, pipeline and store: nothing invalid, nothing missing, nothing twice.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::{
         Arc,
@@ -9,10 +10,12 @@ use std::{
     time::Duration,
 };
 
-use qw_event::{Category, EventId, Outcome, Priority, Timestamp};
+use qw_event::{Category, ContainerRef, EventId, Outcome, Priority, Timestamp};
 use qw_pipeline::{
-    CancellationToken, Notices, Pipeline, SharedContainerIndex, Source, SourceState, SourceStatuses,
+    CancellationToken, Detector, FalcoRules, Notices, Pipeline, SharedContainerIndex, Source,
+    SourceState, SourceStatuses,
 };
+use qw_profile::{Mode, Observation, Per, Profiles};
 use qw_sources::{
     demo::{Config, DemoSource, Generator, KIND, benchmark_lines, fleet},
     falco::Parser,
@@ -100,6 +103,7 @@ async fn back_fill_live_and_restart_are_one_story() {
     let folder = tempfile::tempdir().unwrap();
     let config = Config {
         seed: 5,
+        began: Some(Timestamp::from_seconds(NOON)),
         rate: 4.0,
         backfill_hours: 1,
         speed: 1.0,
@@ -111,7 +115,7 @@ async fn back_fill_live_and_restart_are_one_story() {
 
     let range = Timestamp::from_seconds(NOON - 3_600)..Timestamp::from_seconds(until + 360);
     let mut parser = Parser::default();
-    let expected: Vec<(Timestamp, String)> = Generator::new(5)
+    let expected: Vec<(Timestamp, String)> = Generator::new(5, Timestamp::from_seconds(NOON))
         .lines(range, 4.0)
         .map(|(time, line)| {
             (
@@ -167,4 +171,77 @@ fn the_parser_takes_every_line_for_what_it_is() {
             "{priorities:?}"
         );
     }
+}
+
+/// What the demo of `seed` sets off until half an hour after it began at second `began`, with a
+/// back-fill of a day: by container, the scores of deviations, and the urgent rules of Falco.
+fn noticed(seed: u64, began: i64) -> BTreeMap<String, (Vec<f32>, BTreeSet<String>)> {
+    let began = Timestamp::from_seconds(began);
+    let day = Duration::from_hours(24);
+    let until = began.saturating_add(Duration::from_mins(30));
+    let references: BTreeMap<&str, Arc<ContainerRef>> = fleet()
+        .iter()
+        .map(|container| (container.name, Arc::new(container.container_ref())))
+        .collect();
+    let mut parser = Parser::default();
+    let mut profiles = Profiles::new(qw_profile::Options::default());
+    let mut rules = FalcoRules::new(Priority::Warning, Per::default());
+    let mut noticed: BTreeMap<String, (Vec<f32>, BTreeSet<String>)> = BTreeMap::new();
+    let lines = Generator::new(seed, began).lines(began.saturating_sub(day)..until, 0.0);
+    for (time, line) in lines {
+        let mut event = parser
+            .parse(line.as_bytes(), time)
+            .expect("a line of Falco");
+        let name = event.container.name.to_string();
+        event.container = Arc::clone(&references[&*name]);
+        if let Observation::Deviation(deviation) = profiles.observe(&event, time) {
+            let scores = &mut noticed.entry(name.clone()).or_default().0;
+            scores.push(deviation.score);
+        }
+        let mut found = Vec::new();
+        rules.detect(std::slice::from_ref(&event), time, &mut found);
+        if let Some(detection) = found.pop() {
+            let rules = &mut noticed.entry(name).or_default().1;
+            rules.insert(detection.rule.to_string());
+        }
+    }
+    for profile in profiles.list() {
+        assert_eq!(
+            profile.mode(),
+            Mode::Detecting,
+            "seed {seed}: {}: {:?}",
+            profile.key,
+            profile.branches
+        );
+    }
+    noticed
+}
+
+#[test]
+fn only_the_attacked_containers_are_noticed() {
+    // Two threads, because there is much to do; every seed begins at another time of the day.
+    let seeds: Vec<u64> = (1..=20).collect();
+    std::thread::scope(|scope| {
+        for seeds in seeds.chunks(10) {
+            scope.spawn(move || {
+                for &seed in seeds {
+                    let began = NOON + seed as i64 * 7_919;
+                    let noticed = noticed(seed, began);
+                    let containers: Vec<&str> = noticed.keys().map(String::as_str).collect();
+                    assert_eq!(
+                        containers,
+                        ["checkout-api-2", "ops-jenkins-1", "shop-web-2"],
+                        "seed {seed}: {noticed:?}"
+                    );
+                    for (container, (scores, rules)) in &noticed {
+                        assert!(
+                            scores.iter().any(|score| *score >= 0.8),
+                            "{container}: {scores:?}"
+                        );
+                        assert!(rules.len() >= 3, "{container}: {rules:?}");
+                    }
+                }
+            });
+        }
+    });
 }

@@ -13,8 +13,8 @@ use qw_event::{Batch, BatchId, EventId, Position, SourceId, Timestamp};
 
 pub use self::sample::{Random, Sampler};
 use crate::{
-    Appended, EventQuery, FacetQuery, HistogramQuery, Order, PageCursor, RecordStore, Retention,
-    SourceCursor, StateChange, StateStore, StoreError, TimeRange,
+    Appended, EventQuery, FacetQuery, HistogramQuery, KeyRange, Order, PageCursor, RecordStore,
+    Retention, SourceCursor, StateChange, StateStore, StoreError, TimeRange,
     conformance::model::Model,
     query::{Filter, parse},
 };
@@ -25,7 +25,7 @@ const BUDGET: Duration = Duration::from_secs(600);
 const START: Timestamp = Timestamp::from_seconds(1_795_251_600);
 
 /// Questions of every kind that the query language knows.
-const QUERIES: [&str; 24] = [
+const QUERIES: [&str; 30] = [
     "*",
     "priority>=Warning",
     "priority:(Notice or Debug)",
@@ -50,6 +50,12 @@ const QUERIES: [&str; 24] = [
     "nowhere-to-be-found",
     "time>=2026-11-21T09:30:00Z",
     "evt.type:open* and not user.name:root",
+    "*hado*",
+    "*HELL in*",
+    "*rö*",
+    "*zzunknow*",
+    "fd.name:(*tc/sh* or *passw*)",
+    "proc.name:*as* or *assw*",
 ];
 
 /// Checks a store of events. `open` opens an empty one each time it is called.
@@ -605,7 +611,22 @@ pub fn run_state(open: &dyn Fn() -> Box<dyn StateStore>) {
         .collect();
     assert_eq!(list, [("ann", "{\"a\":1}"), ("cid", "3")]);
 
-    let (long_key, long_value) = ("k".repeat(513), "v".repeat((1 << 20) + 1));
+    let keys = |after, before, descending, limit| -> Vec<String> {
+        let between = KeyRange {
+            after,
+            before,
+            descending,
+        };
+        let found = store.range("users", between, limit).expect("state");
+        found.into_iter().map(|(key, _)| key).collect()
+    };
+    assert_eq!(keys(None, None, false, 9), ["ann", "cid"]);
+    assert_eq!(keys(None, None, true, 1), ["cid"]);
+    assert_eq!(keys(Some("ann"), None, false, 9), ["cid"]);
+    assert_eq!(keys(None, Some("cid"), true, 9), ["ann"]);
+    assert!(keys(Some("ann"), Some("cid"), false, 9).is_empty());
+
+    let (long_key, long_value) = ("k".repeat(1025), "v".repeat((8 << 20) + 1));
     for bad in [put(&long_key, "1"), put("dan", &long_value)] {
         let error = store.apply(&[put("dan", "4"), bad]).expect_err("too large");
         assert!(!error.is_retryable(), "{error}");

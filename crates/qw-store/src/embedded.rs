@@ -6,9 +6,12 @@
 //! store is opened. `docs/design/store.md` specifies the files and what happens at each crash.
 
 mod aggregate;
+mod alerts;
 mod append;
 mod bloom;
 mod catalogue;
+mod checks;
+mod codes;
 mod files;
 mod format;
 mod hot;
@@ -17,6 +20,7 @@ mod open;
 mod plan;
 mod rollup;
 mod rows;
+mod scan;
 mod search;
 mod segment;
 mod segment_reader;
@@ -24,6 +28,8 @@ mod segment_writer;
 mod statistics;
 #[cfg(test)]
 mod tests;
+mod totals;
+mod trigrams;
 
 use std::{
     path::PathBuf,
@@ -44,16 +50,18 @@ pub use self::{
     open::OpenError,
 };
 use crate::{
-    Appended, ContainerActivity, EventPage, EventQuery, FacetQuery, Facets, Histogram,
-    HistogramQuery, Maintenance, QueryError, RecordStore, Retention, RuleActivity, SourceCursor,
-    StateChange, StateStore, StoreError, StoreStatistics, TimeRange,
+    Appended, Companion, ContainerActivity, EventPage, EventQuery, FacetQuery, Facets, Histogram,
+    HistogramQuery, KeyRange, Maintenance, QueryError, RecordStore, Retention, RuleActivity,
+    SourceCursor, StateChange, StateStore, StoreError, StoreStatistics, TimeRange,
     embedded::{
         catalogue::Readers,
         hot::HotChunk,
         open::DirectoryLock,
         rollup::Names,
+        scan::Helpers,
         segment::{Segment, SegmentCache},
         statistics::Counters,
+        totals::Totals,
     },
 };
 
@@ -79,6 +87,8 @@ pub struct Options {
     pub cache_bytes: usize,
     /// Open segment files kept.
     pub cache_files: usize,
+    /// Memory for how often each value occurs in whole segments, in bytes.
+    pub totals_bytes: usize,
     /// zstd level of the texts in segments.
     pub compression_level: i32,
     /// Writes the segment files.
@@ -97,6 +107,7 @@ impl Default for Options {
             segment_span: Duration::from_secs(24 * 3600),
             cache_bytes: 16 << 20,
             cache_files: 128,
+            totals_bytes: 8 << 20,
             compression_level: 3,
             files: Arc::new(OsFiles),
         }
@@ -115,6 +126,9 @@ pub struct Embedded {
     view: RwLock<View>,
     names: RwLock<Arc<Names>>,
     cache: SegmentCache,
+    totals: Totals,
+    helpers: Helpers,
+    sums: aggregate::NewestSums,
     /// Held while the hot tail is sealed. Taken before `writer`.
     sealing: Mutex<()>,
     /// Held while segments are merged or dropped. Taken before `writer`.
@@ -216,8 +230,12 @@ impl Embedded {
 }
 
 impl RecordStore for Embedded {
-    fn append(&self, batches: &mut Vec<Batch>) -> Result<Vec<Appended>, StoreError> {
-        self.append_batches(batches)
+    fn append_with(
+        &self,
+        batches: &mut Vec<Batch>,
+        companion: &mut dyn Companion,
+    ) -> Result<Vec<Appended>, StoreError> {
+        self.append_batches(batches, companion)
     }
 
     fn cursor(&self, source: &SourceId) -> Result<Option<SourceCursor>, StoreError> {
@@ -269,14 +287,25 @@ impl RecordStore for Embedded {
 }
 
 /// A value of state is at most this long, in bytes.
-const MAX_STATE_VALUE: usize = 1 << 20;
+const MAX_STATE_VALUE: usize = 8 << 20;
 /// A key or the name of a collection is at most this long, in bytes.
-const MAX_STATE_KEY: usize = 512;
+const MAX_STATE_KEY: usize = 1024;
 
 impl StateStore for Embedded {
     fn get(&self, collection: &str, key: &str) -> Result<Option<String>, StoreError> {
         self.readers.read("read state", |connection| {
             catalogue::state(connection, collection, key)
+        })
+    }
+
+    fn range(
+        &self,
+        collection: &str,
+        between: KeyRange<'_>,
+        limit: usize,
+    ) -> Result<Vec<(String, String)>, StoreError> {
+        self.readers.read("list state", |connection| {
+            catalogue::states_between(connection, collection, between, limit)
         })
     }
 
@@ -287,29 +316,7 @@ impl StateStore for Embedded {
     }
 
     fn apply(&self, changes: &[StateChange<'_>]) -> Result<(), StoreError> {
-        for change in changes {
-            let (collection, key, value) = match *change {
-                StateChange::Put {
-                    collection,
-                    key,
-                    value,
-                } => (collection, key, value),
-                StateChange::Delete { collection, key } => (collection, key, ""),
-            };
-            for (what, text, limit) in [
-                (
-                    "the name of a collection of state",
-                    collection,
-                    MAX_STATE_KEY,
-                ),
-                ("a key of state", key, MAX_STATE_KEY),
-                ("a value of state", value, MAX_STATE_VALUE),
-            ] {
-                if text.len() > limit {
-                    return Err(StoreError::TooLarge { what, limit });
-                }
-            }
-        }
+        changes.iter().try_for_each(check_state)?;
         let doing = "write state";
         let change = |connection: &Connection| {
             changes
@@ -319,6 +326,32 @@ impl StateStore for Embedded {
         };
         self.transact(doing, change, |()| ())
     }
+}
+
+/// Refuses a change of state that is over its bounds.
+fn check_state(change: &StateChange<'_>) -> Result<(), StoreError> {
+    let (collection, key, value) = match *change {
+        StateChange::Put {
+            collection,
+            key,
+            value,
+        } => (collection, key, value),
+        StateChange::Delete { collection, key } => (collection, key, ""),
+    };
+    for (what, text, limit) in [
+        (
+            "the name of a collection of state",
+            collection,
+            MAX_STATE_KEY,
+        ),
+        ("a key of state", key, MAX_STATE_KEY),
+        ("a value of state", value, MAX_STATE_VALUE),
+    ] {
+        if text.len() > limit {
+            return Err(StoreError::TooLarge { what, limit });
+        }
+    }
+    Ok(())
 }
 
 impl Embedded {

@@ -5,6 +5,7 @@
 //! segments for everything older; `docs/design/store.md` describes its files. Synchronous: callers
 //! on an async runtime wrap calls in `spawn_blocking`. Time comes in as an argument.
 
+mod alert;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 mod embedded;
@@ -12,10 +13,15 @@ pub mod query;
 mod record;
 mod state;
 
+pub use alert::{
+    Accompaniment, AlertAccess, AlertGrouping, AlertPage, AlertQuery, AlertSort, AlertStore,
+    AlertTop, AlertTrendPoint, AlertsWritten, Alone, Companion, ContainerSelection, Occurrence,
+    OwnedStateChange,
+};
 pub use embedded::{Embedded, FileSink, FileSystem, OpenError, Options, OsFiles};
 pub use record::{
     Appended, ContainerActivity, Cursor, EventPage, EventQuery, Facet, FacetQuery, FacetValue,
     Facets, Histogram, HistogramBucket, HistogramQuery, Maintenance, Order, PageCursor, QueryError,
     RecordStore, Retention, RuleActivity, SourceCursor, StoreError, StoreStatistics, TimeRange,
 };
-pub use state::{StateChange, StateStore};
+pub use state::{KeyRange, StateChange, StateStore};

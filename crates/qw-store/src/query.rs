@@ -17,9 +17,11 @@ use std::sync::Arc;
 
 pub use constraints::{Constraints, Known};
 pub use expression::{Comparison, Expression, Network, Number, Pattern, Value};
+pub(crate) use fields::for_each_output_value;
 pub use fields::{FIELDS, Field, FieldKind, field_value, for_each_value};
 pub use parse::{MAX_DEPTH, MAX_TERMS, MAX_TEXT_BYTES, ParseError, parse};
 use qw_event::{Category, Event, Priority};
+pub(crate) use tokens::fold;
 pub use tokens::{MAX_TOKEN_BYTES, event_tokens, tokens};
 
 use crate::query::eval::Program;

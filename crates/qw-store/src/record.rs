@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, num::ParseIntError, str::FromStr, sync::Arc, ti
 
 use qw_event::{Batch, Category, EventId, Position, Priority, SourceId, StoredEvent, Timestamp};
 
-use crate::query::Filter;
+use crate::{Alone, Companion, query::Filter};
 
 /// Keeps events and answers questions about them.
 ///
@@ -15,7 +15,17 @@ pub trait RecordStore: Send + Sync + 'static {
     /// Returns one entry per batch. When this returns, the batches are on disk and `batches` is
     /// empty; on an error none of them is, and `batches` is as it was, to be tried again. One
     /// caller at a time appends.
-    fn append(&self, batches: &mut Vec<Batch>) -> Result<Vec<Appended>, StoreError>;
+    fn append(&self, batches: &mut Vec<Batch>) -> Result<Vec<Appended>, StoreError> {
+        self.append_with(batches, &mut Alone)
+    }
+
+    /// As [`Self::append`], and commits in the same transaction what `companion` says once it sees
+    /// the events with their numbers.
+    fn append_with(
+        &self,
+        batches: &mut Vec<Batch>,
+        companion: &mut dyn Companion,
+    ) -> Result<Vec<Appended>, StoreError>;
 
     /// Where `source` goes on, as committed with its newest batch; `None` when it never stored.
     fn cursor(&self, source: &SourceId) -> Result<Option<SourceCursor>, StoreError>;

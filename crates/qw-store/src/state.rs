@@ -4,7 +4,7 @@ use crate::StoreError;
 
 /// Keeps small documents (users, tokens, containers, saved views) by collection and key.
 ///
-/// A value is JSON text, at most 1 MiB; a key is text of at most 512 bytes.
+/// A value is JSON text, at most 8 MiB; a key is text of at most 1,024 bytes.
 pub trait StateStore: Send + Sync + 'static {
     /// The value under `key`; `None` when there is none.
     fn get(&self, collection: &str, key: &str) -> Result<Option<String>, StoreError>;
@@ -12,8 +12,38 @@ pub trait StateStore: Send + Sync + 'static {
     /// All keys and values of a collection, ordered by key.
     fn list(&self, collection: &str) -> Result<Vec<(String, String)>, StoreError>;
 
+    /// At most `limit` keys and values of a collection, ordered by key, that lie between two keys.
+    fn range(
+        &self,
+        collection: &str,
+        between: KeyRange<'_>,
+        limit: usize,
+    ) -> Result<Vec<(String, String)>, StoreError> {
+        let mut found = self.list(collection)?;
+        found.retain(|(key, _)| {
+            between.after.is_none_or(|after| &**key > after)
+                && between.before.is_none_or(|before| &**key < before)
+        });
+        if between.descending {
+            found.reverse();
+        }
+        found.truncate(limit);
+        Ok(found)
+    }
+
     /// Carries out all changes or none; when it returns they are on disk.
     fn apply(&self, changes: &[StateChange<'_>]) -> Result<(), StoreError>;
+}
+
+/// Keys between two others, neither of which is included; `None` leaves an end open.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct KeyRange<'a> {
+    /// Greater than this.
+    pub after: Option<&'a str>,
+    /// Less than this.
+    pub before: Option<&'a str>,
+    /// The greatest key first.
+    pub descending: bool,
 }
 
 /// One change of state.

@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use http::Method;
-use qw_docker::{Docker, Endpoint, Limits};
+use qw_docker::{Docker, Endpoint, Limits, LogFormat, LogsQuery};
 use serde::Deserialize;
 use serde_json::json;
 use tempfile::TempDir;
@@ -272,6 +272,35 @@ impl DockerEngine {
     /// Starts a container; without effect when it runs.
     pub async fn start_container(&self, id_or_name: &str) -> Result<()> {
         self.post(&format!("/containers/{id_or_name}/start")).await
+    }
+
+    /// Every line that the engine has on record of a container's standard output.
+    pub async fn logged_lines(&self, id_or_name: &str) -> Result<Vec<String>> {
+        let query = LogsQuery {
+            stdout: true,
+            stderr: false,
+            follow: false,
+            since: None,
+            until: None,
+            timestamps: false,
+            tail: None,
+        };
+        let mut stream = self
+            .docker
+            .logs(id_or_name, &query, LogFormat::Framed)
+            .await?;
+        let (mut lines, mut line) = (Vec::new(), Vec::new());
+        while let Some(piece) = stream.next().await? {
+            line.extend_from_slice(&piece.text);
+            if piece.ends_line {
+                lines.push(String::from_utf8_lossy(&line).into_owned());
+                line.clear();
+            }
+        }
+        if !line.is_empty() {
+            lines.push(String::from_utf8_lossy(&line).into_owned());
+        }
+        Ok(lines)
     }
 
     /// Stops a container at once.

@@ -1,7 +1,7 @@
-//! A small blocking HTTP/1.1 client for tests: one request per connection, loopback only.
+//! A small blocking HTTP/1.1 client for tests, loopback only.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, Write},
     net::{SocketAddr, TcpStream},
     time::Duration,
 };
@@ -61,29 +61,43 @@ pub fn request(
         body,
         Duration::from_secs(60),
     )?;
-    let (status, headers) = head(&mut reader)?;
-    let mut body = Vec::new();
-    let value = |name: &str| {
-        headers
-            .iter()
-            .find(|(own, _)| own == name)
-            .map(|(_, value)| value)
-    };
-    if value("transfer-encoding").is_some_and(|value| value == "chunked") {
-        while let Some(chunk) = chunk(&mut reader)? {
-            body.extend(chunk);
-        }
-    } else if let Some(length) = value("content-length") {
-        body.resize(length.parse()?, 0);
-        reader.read_exact(&mut body)?;
-    } else if status != 204 && status != 304 {
-        reader.read_to_end(&mut body)?;
+    read_response(&mut reader)
+}
+
+/// A connection that is kept for many requests, as senders of events do.
+#[derive(Debug)]
+pub struct Connection {
+    address: SocketAddr,
+    reader: BufReader<TcpStream>,
+}
+
+impl Connection {
+    /// Connects; later waits end after 60 s of silence.
+    pub fn open(address: SocketAddr) -> Result<Self> {
+        let reader = connect(address, Duration::from_secs(60))?;
+        Ok(Self { address, reader })
     }
-    Ok(Response {
-        status,
-        headers,
-        body,
-    })
+
+    /// Sends one request and reads the whole answer; an error when the server has hung up.
+    pub fn request(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Response> {
+        let mut all = vec![("connection", "keep-alive")];
+        all.extend(headers);
+        write_request(
+            self.reader.get_mut(),
+            self.address,
+            method,
+            path,
+            &all,
+            body,
+        )?;
+        read_response(&mut self.reader)
+    }
 }
 
 /// An open stream of server-sent events.
@@ -159,11 +173,30 @@ fn open(
     body: &[u8],
     silence: Duration,
 ) -> Result<BufReader<TcpStream>> {
-    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(10))
+    let mut reader = connect(address, silence)?;
+    let mut all = vec![("connection", "close")];
+    all.extend(headers);
+    write_request(reader.get_mut(), address, method, path, &all, body)?;
+    Ok(reader)
+}
+
+fn connect(address: SocketAddr, silence: Duration) -> Result<BufReader<TcpStream>> {
+    let stream = TcpStream::connect_timeout(&address, Duration::from_secs(10))
         .with_context(|| format!("cannot connect to {address}"))?;
     stream.set_read_timeout(Some(silence))?;
     stream.set_nodelay(true)?;
-    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
+    Ok(BufReader::new(stream))
+}
+
+fn write_request(
+    stream: &mut TcpStream,
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Result<()> {
+    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\n");
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
@@ -173,7 +206,33 @@ fn open(
     head.push_str("\r\n");
     stream.write_all(head.as_bytes())?;
     stream.write_all(body)?;
-    Ok(BufReader::new(stream))
+    Ok(())
+}
+
+fn read_response(reader: &mut impl BufRead) -> Result<Response> {
+    let (status, headers) = head(reader)?;
+    let mut body = Vec::new();
+    let value = |name: &str| {
+        headers
+            .iter()
+            .find(|(own, _)| own == name)
+            .map(|(_, value)| value)
+    };
+    if value("transfer-encoding").is_some_and(|value| value == "chunked") {
+        while let Some(chunk) = chunk(reader)? {
+            body.extend(chunk);
+        }
+    } else if let Some(length) = value("content-length") {
+        body.resize(length.parse()?, 0);
+        reader.read_exact(&mut body)?;
+    } else if status != 204 && status != 304 {
+        reader.read_to_end(&mut body)?;
+    }
+    Ok(Response {
+        status,
+        headers,
+        body,
+    })
 }
 
 fn head(reader: &mut impl BufRead) -> Result<(u16, Vec<(String, String)>)> {

@@ -1,9 +1,15 @@
 //! Runs the real binary and the real parts for scenario tests.
 
+pub mod alertmanager;
+pub mod disk;
 pub mod docker;
 pub mod http;
+pub mod mail;
+pub mod oidc;
+mod part;
 pub mod prometheus;
 pub mod quaywatch;
+pub mod rsyslog;
 
 use std::{
     net::TcpListener,
@@ -49,6 +55,18 @@ pub fn skip_without(part: &str) -> bool {
     );
     eprintln!("!!!!!! SKIPPED: `{part}` is not installed !!!!!!");
     true
+}
+
+/// How much of something a test does: `sample` as a rule, `full` in the soak run
+/// (`QUAYWATCH_SOAK=1`).
+pub fn sampled(sample: usize, full: usize) -> usize {
+    let is_soak = scale("QUAYWATCH_SOAK", 0) > 0;
+    if is_soak { full } else { sample }
+}
+
+/// How often a test kills a process: `QUAYWATCH_KILLS` times, else five, and fifty in the soak run.
+pub fn kills() -> usize {
+    scale("QUAYWATCH_KILLS", sampled(5, 50))
 }
 
 /// Value of an environment variable that scales a test, such as `QUAYWATCH_KILLS`.

@@ -5,7 +5,7 @@ use std::{
     io::Write as _,
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdin, Command, Stdio},
     time::Duration,
 };
 
@@ -20,6 +20,10 @@ use crate::{
 /// Password of the user `admin` in scenario tests.
 pub const PASSWORD: &str = "correct horse battery staple";
 
+/// Far longer than it takes, also on a machine that does many other things.
+const START_WITHIN: Duration = Duration::from_secs(120);
+const STOP_WITHIN: Duration = Duration::from_secs(60);
+
 /// How to start the binary.
 #[derive(Debug)]
 pub struct Builder {
@@ -28,6 +32,7 @@ pub struct Builder {
     arguments: Vec<String>,
     environment: BTreeMap<String, String>,
     configuration: String,
+    pipes_input: bool,
 }
 
 /// A running `quaywatch serve`; killed when dropped.
@@ -55,7 +60,15 @@ impl Builder {
             arguments: vec![String::from("serve")],
             environment: BTreeMap::new(),
             configuration: String::from("inventory: {docker: false}\n"),
+            pipes_input: false,
         }
+    }
+
+    /// Its standard input is what [`Quaywatch::input`] writes to; without this it is empty.
+    #[must_use]
+    pub fn pipe_input(mut self) -> Self {
+        self.pipes_input = true;
+        self
     }
 
     /// Data lies in `folder` and stays there afterwards.
@@ -89,7 +102,7 @@ impl Builder {
     /// Starts the binary and waits until it is ready.
     ///
     /// # Panics
-    /// When it is not ready within a minute.
+    /// When it is not ready within two minutes.
     #[track_caller]
     pub fn start(self) -> Quaywatch {
         let folder = self
@@ -121,13 +134,17 @@ impl Builder {
             .env("QUAYWATCH_LISTEN_METRICS_ADDRESS", "127.0.0.1:0")
             .env("QUAYWATCH_LISTEN_FALCO_ADDRESS", "127.0.0.1:0")
             .envs(&self.environment)
-            .stdin(Stdio::null())
+            .stdin(if self.pipes_input {
+                Stdio::piped()
+            } else {
+                Stdio::null()
+            })
             .stdout(Stdio::null());
         let mut child = command.spawn().unwrap_or_else(|error| {
             panic!("cannot start `{}`: {error}", self.binary.display());
         });
         let id = child.id();
-        let run: Value = wait_for("quaywatch ready", Duration::from_secs(60), || {
+        let run: Value = wait_for("quaywatch ready", START_WITHIN, || {
             if let Ok(Some(status)) = child.try_wait() {
                 panic!("quaywatch ended with {status} before it was ready");
             }
@@ -159,6 +176,11 @@ impl Quaywatch {
     /// Folder of the store.
     pub fn data_dir(&self) -> &Path {
         &self.data_dir
+    }
+
+    /// The other end of its standard input; `None` when taken before or not asked for.
+    pub fn input(&mut self) -> Option<ChildStdin> {
+        self.child.stdin.take()
     }
 
     /// Process id.
@@ -218,6 +240,41 @@ impl Quaywatch {
         response.text()
     }
 
+    /// Sum of the samples of `family` at `/metrics` that carry the label `label`, such as
+    /// `source="stdin"`; of all when it is empty.
+    ///
+    /// # Panics
+    /// When the metrics are not answered.
+    #[track_caller]
+    pub fn metric(&self, family: &str, label: &str) -> u64 {
+        sum_of(&self.metrics("/metrics"), family, label)
+    }
+
+    /// How often each number occurs in the field `number` of the stored events that `query`
+    /// selects, whenever they were.
+    ///
+    /// # Panics
+    /// When the API does not answer.
+    #[track_caller]
+    pub fn numbers(&self, query: &str) -> BTreeMap<u64, usize> {
+        let mut seen = BTreeMap::new();
+        let mut cursor = String::new();
+        loop {
+            let page = self.get(&format!(
+                "/api/events?query={query}&limit=1000&start=1970-01-01T00:00:00Z&end=2200-01-01T00:00:00Z&cursor={cursor}"
+            ));
+            for event in page["items"].as_array().into_iter().flatten() {
+                if let Some(number) = event["output_fields"]["number"].as_u64() {
+                    *seen.entry(number).or_default() += 1;
+                }
+            }
+            match page["next_cursor"].as_str() {
+                Some(next) => next.clone_into(&mut cursor),
+                None => return seen,
+            }
+        }
+    }
+
     /// Opens a stream with the token.
     ///
     /// # Panics
@@ -239,7 +296,7 @@ impl Quaywatch {
     /// Asks the process to end (SIGTERM) and waits; returns its exit status.
     ///
     /// # Panics
-    /// When it does not end within 30 s.
+    /// When it does not end within a minute.
     #[track_caller]
     pub fn stop(mut self) -> std::process::ExitStatus {
         let status = Command::new("kill")
@@ -249,7 +306,7 @@ impl Quaywatch {
             status.is_ok_and(|status| status.success()),
             "cannot send SIGTERM"
         );
-        wait_for("quaywatch to stop", Duration::from_secs(30), || {
+        wait_for("quaywatch to stop", STOP_WITHIN, || {
             self.child.try_wait().ok()?
         })
     }
@@ -259,4 +316,14 @@ impl Drop for Quaywatch {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Sum of the samples of `family` in the text of `/metrics` that carry the label `label`.
+pub fn sum_of(metrics: &str, family: &str, label: &str) -> u64 {
+    let samples = metrics.lines().filter_map(|line| {
+        let rest = line.strip_prefix(family)?;
+        let is_it = rest.starts_with(['{', ' ']) && rest.contains(label);
+        is_it.then(|| rest.rsplit(' ').next()?.parse::<f64>().ok())?
+    });
+    samples.sum::<f64>() as u64
 }

@@ -5,22 +5,27 @@ import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { Link, useNavigate, useParams, useSearchParams } from "react-router";
 import { ApiError, get } from "../../api/client";
-import type { Container, EventPage, Histogram } from "../../api/types";
+import type { AlertPage, Container, EventPage, Histogram } from "../../api/types";
+import { AlertStateMark } from "../../components/alert-state";
 import { HistogramPlot, PriorityLegend } from "../../components/chart";
 import { CopyButton } from "../../components/code";
 import { Icon } from "../../components/icon";
 import { PriorityMark } from "../../components/priority";
+import { Prose } from "../../components/prose";
 import { Empty, ErrorBox, Loading, TestEventButton } from "../../components/states";
 import { ExactTime, RelativeTime } from "../../components/time";
 import { formatCount, formatRate } from "../../lib/format";
 import { containerQuery, eventsLink } from "../../lib/links";
 import { absoluteRange } from "../../lib/range";
+import { BehaviourView } from "../behaviour/behaviour-view";
 import { plainOutput } from "../events/columns";
 import { ContainerState } from "./container-state";
 import "./containers.css";
 
 const SPANS = ["1h", "24h", "7d"] as const;
+const TABS = ["activity", "alerts", "behaviour"] as const;
 const NEWEST = 25;
+const ALERTS = 200;
 
 export function ContainerPage() {
   const { t, i18n } = useTranslation();
@@ -52,6 +57,17 @@ export function ContainerPage() {
     refetchInterval: 10_000,
     placeholderData: keepPreviousData,
   });
+
+  const alerts = useQuery({
+    queryKey: ["container-alerts", id],
+    queryFn: ({ signal }) => get<AlertPage>(`/api/containers/${encodeURIComponent(id)}/alerts`, { limit: ALERTS }, signal),
+    enabled: data !== undefined,
+    refetchInterval: 15_000,
+  });
+  const byState = alerts.data?.aggregates.by_state;
+  const openAlerts = byState ? byState.new + byState.acknowledged + byState.in_progress : 0;
+  const tab = TABS.find((name) => name === search.get("tab")) ?? "activity";
+  const keep = (name: string): Record<string, string> => (search.get(name) ? { [name]: search.get(name)! } : {});
 
   if (container.error && !data) {
     const gone = container.error instanceof ApiError && container.error.status === 404;
@@ -94,13 +110,13 @@ export function ContainerPage() {
         <ContainerState state={data.state} />
         {data.status && <span className="muted">{data.status}</span>}
         <span className="spacer" />
-        <div className="segmented" role="group" aria-label={t("time.range")}>
+        {tab === "activity" && <div className="segmented" role="group" aria-label={t("time.range")}>
           {SPANS.map((choice) => (
-            <button key={choice} type="button" aria-pressed={choice === span} onClick={() => setSearch(choice === "24h" ? {} : { range: choice }, { replace: true })}>
+            <button key={choice} type="button" aria-pressed={choice === span} onClick={() => setSearch(choice === "24h" ? keep("tab") : { ...keep("tab"), range: choice }, { replace: true })}>
               {t(`time.short.${choice}`)}
             </button>
           ))}
-        </div>
+        </div>}
         <Link className="btn" to={eventsLink({ query, live: true })}>
           {t("live.title")}
         </Link>
@@ -109,7 +125,17 @@ export function ContainerPage() {
           {t("container.openEvents")}
         </Link>
       </div>
-      <div className="container-grid">
+      <div className="tabs page-tabs" role="group" aria-label={t("container.parts")}>
+        {TABS.map((name) => (
+          <button key={name} type="button" className="tab" aria-pressed={tab === name} onClick={() => setSearch(name === "activity" ? keep("range") : { ...keep("range"), tab: name }, { replace: true })}>
+            {t(`container.tab.${name}`)}
+            {name === "alerts" && alerts.data && <span className="tab-count nums">{formatCount(openAlerts, i18n.language)}</span>}
+          </button>
+        ))}
+      </div>
+      {tab === "behaviour" && <BehaviourView id={data.id || data.name} container={query} />}
+      {tab === "alerts" && <ContainerAlerts data={alerts.data} error={alerts.error} onRetry={() => void alerts.refetch()} />}
+      {tab === "activity" && <div className="container-grid">
         <div className="container-main">
           <section className="panel">
             <div className="panel-head">
@@ -237,8 +263,42 @@ export function ContainerPage() {
             </section>
           )}
         </aside>
-      </div>
+      </div>}
     </div>
+  );
+}
+
+/** The alerts of the container, open ones first. */
+function ContainerAlerts({ data, error, onRetry }: { data: AlertPage | undefined; error: unknown; onRetry: () => void }) {
+  const { t, i18n } = useTranslation();
+  const items = [...(data?.items ?? [])].sort((a, b) => Number(a.state === "closed") - Number(b.state === "closed"));
+  return (
+    <section className="panel" aria-label={t("nav.alerts")}>
+      {Boolean(error) && !data && (
+        <div className="panel-body">
+          <ErrorBox error={error} onRetry={onRetry} />
+        </div>
+      )}
+      {!data && !error && <Loading rows={5} />}
+      {data && items.length === 0 && <Empty title={t("container.noAlerts")} text={t("container.noAlertsText")} />}
+      <ul className="container-newest">
+        {items.map((alert) => (
+          <li key={alert.id}>
+            <Link to={`/alerts/${alert.id}`} className="container-alert">
+              <PriorityMark priority={alert.priority} />
+              <span className="truncate cell-strong">
+                <Prose text={alert.title} />
+              </span>
+              <AlertStateMark state={alert.state} />
+              <span className="num muted">{t("alerts.times", { count: alert.count, shown: formatCount(alert.count, i18n.language) })}</span>
+              <span className="num muted">
+                <RelativeTime time={alert.last_seen} />
+              </span>
+            </Link>
+          </li>
+        ))}
+      </ul>
+    </section>
   );
 }
 

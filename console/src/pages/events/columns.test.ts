@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { QwEvent } from "../../api/types";
-import { allFields, fieldText, minimumWidth, plainOutput } from "./columns";
+import { allFields, fieldText, minimumWidth, NARROWEST, plainOutput, tracksOf, WIDEST, widthWithin } from "./columns";
 
 const event = {
   id: "1",
@@ -50,3 +50,13 @@ describe("plainOutput", () => {
 });
 
 it("columns of any name have a width", () => expect(minimumWidth(["time", "x.y"])).toBeGreaterThan(250));
+
+describe("drawn widths", () => {
+  it("stand in place of a column's own", () => expect(tracksOf(["time", "rule"], { rule: 90, other: 5 })).toBe("142px 90px"));
+  it("count towards what the list needs", () => expect(minimumWidth(["time", "rule"], { rule: 90 })).toBe(142 + 90 + 24));
+  it.each([
+    [-3, NARROWEST],
+    [100.4, 100],
+    [99_999, WIDEST],
+  ])("%d is kept within bounds", (width, expected) => expect(widthWithin(width)).toBe(expected));
+});

@@ -84,7 +84,19 @@ export function allFields(event: QwEvent): { name: string; text: string }[] {
   return [...own, ...rest].map((name) => ({ name, text: fieldText(event, name) })).filter(({ text }) => text !== "");
 }
 
-/** Widths as CSS grid tracks. */
+/** Least and greatest width a column can be drawn to, in pixels. */
+export const NARROWEST = 48;
+export const WIDEST = 1_600;
+
+/** `width` within what a column may have. */
+export const widthWithin = (width: number) => Math.round(Math.min(Math.max(width, NARROWEST), WIDEST));
+
+/** The columns as CSS grid tracks. `widths` are those that were drawn by hand, in pixels. */
+export function tracksOf(columns: readonly string[], widths: Readonly<Record<string, number>>): string {
+  return columns.map((column) => (widths[column] === undefined ? trackOf(column) : `${widths[column]}px`)).join(" ");
+}
+
+/** Width of a column as a CSS grid track. */
 export function trackOf(column: string): string {
   switch (column) {
     case "time":
@@ -109,6 +121,6 @@ export function trackOf(column: string): string {
 }
 
 /** Least width the columns need, in pixels. */
-export function minimumWidth(columns: string[]): number {
-  return columns.reduce((sum, column) => sum + Number(/\d+/.exec(trackOf(column))?.[0] ?? 140), 0) + 24;
+export function minimumWidth(columns: readonly string[], widths: Readonly<Record<string, number>> = {}): number {
+  return columns.reduce((sum, column) => sum + (widths[column] ?? Number(/\d+/.exec(trackOf(column))?.[0] ?? 140)), 0) + 24;
 }

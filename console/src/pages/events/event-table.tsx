@@ -1,19 +1,26 @@
 /** Rows of events, of which only those on the screen exist; a table on a desk, a list on a phone. */
 
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { memo, useEffect, useLayoutEffect, useMemo, useRef, useState, type CSSProperties, type ReactNode } from "react";
+import { memo, useEffect, useLayoutEffect, useRef, useState, type CSSProperties, type KeyboardEvent, type PointerEvent, type ReactNode, type RefObject } from "react";
 import { useTranslation } from "react-i18next";
 import type { QwEvent } from "../../api/types";
+import { usePreferences } from "../../app/preferences";
 import { Icon } from "../../components/icon";
-import { PriorityMark, PriorityShape } from "../../components/priority";
+import { PriorityShape, PriorityText } from "../../components/priority";
 import { fullTime } from "../../components/time";
 import { formatClock, formatDate } from "../../lib/format";
 import type { FilterMode } from "../../query/edit";
-import { fieldText, minimumWidth, plainOutput, trackOf } from "./columns";
+import { fieldText, minimumWidth, NARROWEST, plainOutput, tracksOf, WIDEST, widthWithin } from "./columns";
 import type { Order } from "./url-state";
 
 const ROW_HEIGHT = 29;
+const HEAD_HEIGHT = 28;
 const ITEM_HEIGHT = 78;
+/** Rows of the page that take turns: a power of two above what the tallest screens show. */
+const ROW_POOL = 128;
+
+/** Texts in the language in use. Rows get it handed in: setting it up in each costs more than drawing the row. */
+type Translate = (key: string, values?: Record<string, unknown>) => string;
 
 export interface EventTableProps {
   count: number;
@@ -41,7 +48,8 @@ export function EventTable(props: EventTableProps) {
   const { t } = useTranslation();
   const box = useRef<HTMLDivElement>(null);
   const rows = useRef<HTMLDivElement>(null);
-  const [margin, setMargin] = useState(0);
+  const [itemMargin, setItemMargin] = useState(0);
+  const margin = narrow ? itemMargin : HEAD_HEIGHT;
   const [hovered, setHovered] = useState(-1);
 
   // On a phone the page scrolls as one; on a desk the rows scroll under their head.
@@ -51,7 +59,7 @@ export function EventTable(props: EventTableProps) {
     count: count + (more ? 1 : 0),
     getScrollElement: scroller,
     estimateSize: () => size,
-    overscan: 12,
+    overscan: 10,
     scrollMargin: margin,
     scrollPaddingStart: narrow ? 8 : 34,
     scrollPaddingEnd: narrow ? 70 : 12,
@@ -59,14 +67,24 @@ export function EventTable(props: EventTableProps) {
   useLayoutEffect(() => {
     virtualizer.measure();
   }, [size, virtualizer]);
+  // What stands above the list on a phone changes its height now and then; measuring at every scroll would halt it.
   useLayoutEffect(() => {
     const element = scroller();
-    if (!element || !rows.current) return;
-    const next = Math.round(rows.current.getBoundingClientRect().top - element.getBoundingClientRect().top + element.scrollTop);
-    if (Math.abs(next - margin) > 1) setMargin(next);
-  });
+    const page = rows.current?.closest(".events");
+    if (!narrow || !element || !page) return;
+    const measure = () => {
+      if (rows.current) setItemMargin(Math.round(rows.current.getBoundingClientRect().top - element.getBoundingClientRect().top + element.scrollTop));
+    };
+    measure();
+    const observer = new ResizeObserver(measure);
+    observer.observe(page);
+    for (const part of page.children) observer.observe(part);
+    return () => observer.disconnect();
+  }, [narrow]);
 
   const items = virtualizer.getVirtualItems();
+  // A row that leaves at one end comes in at the other: its elements are filled anew, not made anew.
+  const pool = Math.max(ROW_POOL, 2 ** Math.ceil(Math.log2(items.length + 1)));
   const first = items[0]?.index ?? 0;
   const last = items[items.length - 1]?.index ?? 0;
   useEffect(() => onRange(first, last), [first, last, count, more, revision, onRange]);
@@ -84,11 +102,10 @@ export function EventTable(props: EventTableProps) {
     return () => element.removeEventListener("scroll", report);
   }, [onScrolledAway, narrow, margin]);
 
-  // The same object from render to render, or every row would be drawn anew.
-  const tracks = useMemo<CSSProperties>(
-    () => ({ gridTemplateColumns: columns.map(trackOf).join(" "), minWidth: minimumWidth(columns) }),
-    [columns],
-  );
+  // Rows take their tracks from here by inheritance: drawing a column wider draws no row anew.
+  const grid = useRef<HTMLDivElement>(null);
+  const widths = usePreferences((state) => state.widths);
+  const tracks = { "--event-tracks": tracksOf(columns, widths), "--event-width": `${minimumWidth(columns, widths)}px` } as CSSProperties;
 
   const height = virtualizer.getTotalSize();
   const place = (start: number): CSSProperties => ({ transform: `translateY(${start - margin}px)`, height: size });
@@ -97,8 +114,8 @@ export function EventTable(props: EventTableProps) {
     return (
       <div className="event-list">
         <div ref={rows} style={{ height, position: "relative" }} role="list">
-          {items.map(({ index, start, key }) => (
-            <Item key={key} event={rowAt(index)} style={place(start)} {...props} index={index} />
+          {items.map(({ index, start }) => (
+            <Item key={index % pool} event={rowAt(index)} style={place(start)} {...props} index={index} t={t} />
           ))}
         </div>
         {end}
@@ -108,9 +125,9 @@ export function EventTable(props: EventTableProps) {
 
   return (
     <div className="event-table" ref={box} tabIndex={0} role="region" aria-label={t("events.list")}>
-      <div role="grid" aria-rowcount={more ? -1 : count + 1} aria-colcount={columns.length} style={{ minWidth: tracks.minWidth }}>
+      <div className="event-grid" role="grid" aria-rowcount={more ? -1 : count + 1} aria-colcount={columns.length} style={tracks} ref={grid}>
         <div role="rowgroup">
-          <div className="event-head" role="row" aria-rowindex={1} style={tracks}>
+          <div className="event-head" role="row" aria-rowindex={1}>
             {columns.map((column) => (
               <div key={column} role="columnheader" aria-sort={column === "time" ? (order === "asc" ? "ascending" : "descending") : undefined}>
                 {column === "time" && onOrder ? (
@@ -121,19 +138,20 @@ export function EventTable(props: EventTableProps) {
                 ) : (
                   <ColumnTitle column={column} />
                 )}
+                <WidthHandle column={column} columns={columns} grid={grid} />
               </div>
             ))}
           </div>
         </div>
         <div ref={rows} role="rowgroup" style={{ height, position: "relative" }} onMouseLeave={() => setHovered(-1)}>
-          {items.map(({ index, start, key }) => (
+          {items.map(({ index, start }) => (
             <Row
-              key={key}
+              key={index % pool}
+              t={t}
               index={index}
               event={rowAt(index)}
               start={start - margin}
               columns={columns}
-              tracks={tracks}
               selected={props.selectedId !== null && rowAt(index)?.id === props.selectedId}
               active={index === activeIndex}
               hovered={index === hovered}
@@ -160,12 +178,66 @@ function ColumnTitle({ column }: { column: string }) {
   );
 }
 
+/** The edge behind a column's title: drawing it, or arrow keys on it, change the width; a double click gives it back. */
+function WidthHandle({ column, columns, grid }: { column: string; columns: string[]; grid: RefObject<HTMLDivElement | null> }) {
+  const { t } = useTranslation();
+  const { widths, setWidth } = usePreferences();
+  const [drag, setDrag] = useState<{ from: number; width: number } | null>(null);
+  const widthNow = (handle: HTMLElement) => Math.round(handle.parentElement!.getBoundingClientRect().width);
+  const show = (width: number) => {
+    const next = { ...widths, [column]: width };
+    grid.current?.style.setProperty("--event-tracks", tracksOf(columns, next));
+    grid.current?.style.setProperty("--event-width", `${minimumWidth(columns, next)}px`);
+  };
+  const onPointerMove = (event: PointerEvent) => drag && show(widthWithin(drag.width + event.clientX - drag.from));
+  const onPointerUp = (event: PointerEvent) => {
+    if (!drag) return;
+    setDrag(null);
+    if (event.clientX !== drag.from) setWidth(column, widthWithin(drag.width + event.clientX - drag.from));
+  };
+  const onKeyDown = (event: KeyboardEvent<HTMLElement>) => {
+    const step = event.shiftKey ? 64 : 16;
+    if (event.key === "ArrowLeft") setWidth(column, widthWithin(widthNow(event.currentTarget) - step));
+    else if (event.key === "ArrowRight") setWidth(column, widthWithin(widthNow(event.currentTarget) + step));
+    else if (event.key === "Delete" || event.key === "Backspace") setWidth(column, null);
+    else return;
+    event.preventDefault();
+  };
+  return (
+    <span
+      className={drag ? "width-handle width-handle-drawn" : "width-handle"}
+      role="separator"
+      aria-orientation="vertical"
+      aria-label={t("columns.width", { column })}
+      aria-valuenow={widths[column] ?? NARROWEST}
+      aria-valuemin={NARROWEST}
+      aria-valuemax={WIDEST}
+      title={t("columns.widthHint")}
+      tabIndex={0}
+      onPointerDown={(event) => {
+        if (event.button !== 0) return;
+        event.preventDefault();
+        event.currentTarget.setPointerCapture(event.pointerId);
+        setDrag({ from: event.clientX, width: widthNow(event.currentTarget) });
+      }}
+      onPointerMove={onPointerMove}
+      onPointerUp={onPointerUp}
+      onPointerCancel={() => {
+        setDrag(null);
+        if (widths[column] !== undefined) show(widths[column]);
+      }}
+      onDoubleClick={() => setWidth(column, null)}
+      onKeyDown={onKeyDown}
+    />
+  );
+}
+
 interface RowProps {
   index: number;
+  t: Translate;
   event: QwEvent | undefined;
   start: number;
   columns: string[];
-  tracks: CSSProperties;
   selected: boolean;
   active: boolean;
   hovered: boolean;
@@ -175,9 +247,8 @@ interface RowProps {
 }
 
 const Row = memo(function Row(props: RowProps) {
-  const { index, event, start, columns, tracks, selected, active, hovered } = props;
-  const { t } = useTranslation();
-  const style: CSSProperties = { ...tracks, transform: `translateY(${start}px)`, height: ROW_HEIGHT };
+  const { index, t, event, start, columns, selected, active, hovered } = props;
+  const style: CSSProperties = { transform: `translateY(${start}px)` };
   if (!event) {
     return (
       <div className="event-row event-row-empty" style={style} role="row" aria-rowindex={index + 2}>
@@ -203,9 +274,9 @@ const Row = memo(function Row(props: RowProps) {
     >
       {columns.map((column) => (
         <div key={column} role="gridcell" className={`cell cell-${column.replace(/\./g, "-")}`}>
-          <Cell event={event} column={column} />
+          <Cell event={event} column={column} t={t} />
           {hovered && column !== "time" && column !== "output" && (
-            <CellActions event={event} column={column} onFilter={props.onFilter} />
+            <CellActions event={event} column={column} onFilter={props.onFilter} t={t} />
           )}
         </div>
       ))}
@@ -213,13 +284,12 @@ const Row = memo(function Row(props: RowProps) {
   );
 });
 
-function Cell({ event, column }: { event: QwEvent; column: string }) {
-  const { t } = useTranslation();
+function Cell({ event, column, t }: { event: QwEvent; column: string; t: Translate }) {
   switch (column) {
     case "time":
       return <EventTime time={event.time} />;
     case "priority":
-      return <PriorityMark priority={event.priority} />;
+      return <PriorityText priority={event.priority} t={t} />;
     case "category":
       return <span className="truncate">{t(`category.${event.category}`)}</span>;
     case "output":
@@ -249,8 +319,7 @@ function EventTime({ time }: { time: string }) {
   );
 }
 
-function CellActions({ event, column, onFilter }: { event: QwEvent; column: string; onFilter: RowProps["onFilter"] }) {
-  const { t } = useTranslation();
+function CellActions({ event, column, onFilter, t }: { event: QwEvent; column: string; onFilter: RowProps["onFilter"]; t: Translate }) {
   const value = fieldText(event, column);
   if (value === "" || column === "tags") return null;
   return (
@@ -271,8 +340,7 @@ function CellActions({ event, column, onFilter }: { event: QwEvent; column: stri
   );
 }
 
-function Item({ event, style, index, onSelect, selectedId }: EventTableProps & { event: QwEvent | undefined; style: CSSProperties; index: number }) {
-  const { t } = useTranslation();
+function Item({ event, style, index, onSelect, selectedId, t }: EventTableProps & { event: QwEvent | undefined; style: CSSProperties; index: number; t: Translate }) {
   if (!event) {
     return (
       <div className="event-item" style={style} role="listitem" aria-label={t("common.loading")}>

@@ -2,14 +2,14 @@
 
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Checkbox, Modal, Popover } from "antd";
-import { useState } from "react";
+import { useState, type KeyboardEvent } from "react";
 import { useTranslation } from "react-i18next";
 import { useNavigate } from "react-router";
-import { get, post, remove, urlWith } from "../../api/client";
+import { get, patch, post, remove, urlWith } from "../../api/client";
 import type { Page, View } from "../../api/types";
-import { DEFAULT_COLUMNS } from "../../app/preferences";
-import { useSession } from "../../app/session";
-import { Icon } from "../../components/icon";
+import { DEFAULT_COLUMNS, usePreferences } from "../../app/preferences";
+import { useCan, useSession } from "../../app/session";
+import { Icon, type IconName } from "../../components/icon";
 import { Menu } from "../../components/menu";
 import { errorText } from "../../components/states";
 import { toast } from "../../components/toast";
@@ -20,8 +20,12 @@ import { viewState, type EventsState, type Order } from "./url-state";
 /** Where a popover would leave the window, it is moved, not cut. */
 const INSIDE = { overflow: { adjustX: true, adjustY: true, shiftX: true } };
 
+/** Characters of a view's name, as the server has it. */
+const MAX_NAME = 100;
+
 export function ViewsMenu({ state, columns }: { state: EventsState; columns: string[] }) {
   const { t } = useTranslation();
+  const maySave = useCan("save_views");
   const navigate = useNavigate();
   const client = useQueryClient();
   const username = useSession((session) => session.session?.username);
@@ -37,13 +41,23 @@ export function ViewsMenu({ state, columns }: { state: EventsState; columns: str
     onSettled: () => client.invalidateQueries({ queryKey: ["views"] }),
     onError: (error) => toast(errorText(error, t), "error"),
   });
+  const changeView = useMutation({
+    mutationFn: ({ id, ...change }: { id: string; name?: string; state?: string }) => patch<View>(`/api/views/${encodeURIComponent(id)}`, change),
+    onSuccess: () => toast(t("views.saved")),
+    onSettled: () => client.invalidateQueries({ queryKey: ["views"] }),
+    onError: (error) => toast(errorText(error, t), "error"),
+  });
+  const [editing, setEditing] = useState<{ id: string; what: "name" | "delete" } | null>(null);
   const list = (views.data?.items ?? []).filter((view) => view.page === "events");
   const current = viewState(state, columns);
   return (
     <>
       <Popover
         open={open}
-        onOpenChange={setOpen}
+        onOpenChange={(next) => {
+          setOpen(next);
+          setEditing(null);
+        }}
         trigger="click"
         placement="bottomRight"
         arrow={false}
@@ -55,32 +69,63 @@ export function ViewsMenu({ state, columns }: { state: EventsState; columns: str
             <ul>
               {list.map((view) => (
                 <li key={view.id} className={view.state === current ? "view view-current" : "view"}>
-                  <button
-                    type="button"
-                    className="view-open"
-                    onClick={() => {
-                      setOpen(false);
-                      void navigate(`/events?${view.state}`);
-                    }}
-                  >
-                    <span className="truncate">{view.name}</span>
-                    {view.shared && <span className="tag">{t("views.shared")}</span>}
-                  </button>
-                  {view.owner === username && (
-                    <button
-                      type="button"
-                      className="icon-btn icon-btn-small"
-                      aria-label={t("views.delete", { name: view.name })}
-                      title={t("views.delete", { name: view.name })}
-                      onClick={() => removeView.mutate(view.id)}
-                    >
-                      <Icon name="trash" size={13} />
-                    </button>
+                  {editing?.id !== view.id ? (
+                    <>
+                      <button
+                        type="button"
+                        className="view-open"
+                        aria-current={view.state === current ? "true" : undefined}
+                        onClick={() => {
+                          setOpen(false);
+                          void navigate(`/events?${view.state}`);
+                        }}
+                      >
+                        <span className="truncate">{view.name}</span>
+                        {view.shared && <span className="tag">{t("views.shared")}</span>}
+                      </button>
+                      {view.owner === username && (
+                        <>
+                          {view.state !== current && (
+                            <ViewAction icon="save" label={t("views.update", { name: view.name })} onClick={() => changeView.mutate({ id: view.id, state: current })} />
+                          )}
+                          <ViewAction icon="edit" label={t("views.rename", { name: view.name })} onClick={() => setEditing({ id: view.id, what: "name" })} />
+                          <ViewAction icon="trash" label={t("views.delete", { name: view.name })} onClick={() => setEditing({ id: view.id, what: "delete" })} />
+                        </>
+                      )}
+                    </>
+                  ) : editing.what === "name" ? (
+                    <RenameView
+                      name={view.name}
+                      onCancel={() => setEditing(null)}
+                      onName={(name) => {
+                        setEditing(null);
+                        if (name !== view.name) changeView.mutate({ id: view.id, name });
+                      }}
+                    />
+                  ) : (
+                    <div className="view-sure" role="alertdialog" aria-label={t("views.delete", { name: view.name })}>
+                      <span className="truncate">{t("views.sure", { name: view.name })}</span>
+                      <button
+                        type="button"
+                        className="btn btn-small btn-danger"
+                        autoFocus
+                        onClick={() => {
+                          setEditing(null);
+                          removeView.mutate(view.id);
+                        }}
+                      >
+                        {t("views.deleteSure")}
+                      </button>
+                      <button type="button" className="btn btn-small btn-quiet" onClick={() => setEditing(null)}>
+                        {t("common.cancel")}
+                      </button>
+                    </div>
                   )}
                 </li>
               ))}
             </ul>
-            <button
+            {maySave && (
+              <button
               type="button"
               className="btn views-save"
               onClick={() => {
@@ -91,6 +136,7 @@ export function ViewsMenu({ state, columns }: { state: EventsState; columns: str
               <Icon name="plus" />
               {t("views.save")}
             </button>
+            )}
           </div>
         }
       >
@@ -101,6 +147,47 @@ export function ViewsMenu({ state, columns }: { state: EventsState; columns: str
       </Popover>
       {saving && <SaveView state={current} onClose={() => setSaving(false)} />}
     </>
+  );
+}
+
+function ViewAction({ icon, label, onClick }: { icon: IconName; label: string; onClick: () => void }) {
+  return (
+    <button type="button" className="icon-btn icon-btn-small" aria-label={label} title={label} onClick={onClick}>
+      <Icon name={icon} size={13} />
+    </button>
+  );
+}
+
+function RenameView({ name, onName, onCancel }: { name: string; onName: (name: string) => void; onCancel: () => void }) {
+  const { t } = useTranslation();
+  const [draft, setDraft] = useState(name);
+  const onKeyDown = (event: KeyboardEvent) => {
+    if (event.key !== "Escape") return;
+    event.stopPropagation();
+    onCancel();
+  };
+  return (
+    <form
+      className="view-rename"
+      onSubmit={(event) => {
+        event.preventDefault();
+        if (draft.trim()) onName(draft.trim());
+      }}
+    >
+      <input
+        className="input"
+        aria-label={t("views.rename", { name })}
+        autoFocus
+        onFocus={(event) => event.target.select()}
+        maxLength={MAX_NAME}
+        value={draft}
+        onChange={(event) => setDraft(event.target.value)}
+        onKeyDown={onKeyDown}
+      />
+      <button type="submit" className="btn btn-small" disabled={draft.trim() === ""}>
+        {t("common.save")}
+      </button>
+    </form>
   );
 }
 
@@ -138,7 +225,7 @@ function SaveView({ state, onClose }: { state: string; onClose: () => void }) {
       >
         <div className="field">
           <label htmlFor="view-name">{t("views.name")}</label>
-          <input id="view-name" className="input" autoFocus maxLength={120} value={name} onChange={(event) => setName(event.target.value)} />
+          <input id="view-name" className="input" autoFocus maxLength={MAX_NAME} value={name} onChange={(event) => setName(event.target.value)} />
           {save.error && <span className="field-error">{errorText(save.error, t)}</span>}
         </div>
         <Checkbox checked={shared} onChange={(event) => setShared(event.target.checked)}>
@@ -180,6 +267,7 @@ function ColumnChoice({ columns, onColumns }: ColumnsMenuProps) {
   const { t } = useTranslation();
   const [wanted, setWanted] = useState("");
   const fields = useQueryFields();
+  const { widths, resetWidths } = usePreferences();
   const text = wanted.toLowerCase();
   const rest = fields.map((field) => field.name).filter((name) => !columns.includes(name) && name.toLowerCase().includes(text));
   const move = (index: number, step: -1 | 1) => {
@@ -191,7 +279,20 @@ function ColumnChoice({ columns, onColumns }: ColumnsMenuProps) {
     <div className="columns-choice">
       <div className="columns-head">
         <h3>{t("columns.shown")}</h3>
-        <button type="button" className="btn btn-small btn-quiet" onClick={() => onColumns(DEFAULT_COLUMNS)}>
+        <span className="spacer" />
+        {columns.some((column) => widths[column] !== undefined) && (
+          <button type="button" className="btn btn-small btn-quiet" onClick={resetWidths}>
+            {t("columns.resetWidths")}
+          </button>
+        )}
+        <button
+          type="button"
+          className="btn btn-small btn-quiet"
+          onClick={() => {
+            resetWidths();
+            onColumns(DEFAULT_COLUMNS);
+          }}
+        >
           {t("columns.reset")}
         </button>
       </div>

@@ -6,6 +6,7 @@ import { useTranslation } from "react-i18next";
 import { Link, useNavigate, useSearchParams } from "react-router";
 import { get } from "../../api/client";
 import { CATEGORIES, PRIORITIES, type Overview as OverviewData, type Page, type Source } from "../../api/types";
+import { useCan } from "../../app/session";
 import { HistogramPlot, PriorityLegend } from "../../components/chart";
 import { Icon } from "../../components/icon";
 import { PriorityShape } from "../../components/priority";
@@ -16,6 +17,7 @@ import { containerLink, containerQuery, eventsLink, fieldQuery } from "../../lib
 import { absoluteRange } from "../../lib/range";
 import { falcoDockerCommand } from "../sources/connect";
 import { SourceState } from "../sources/source-state";
+import { AlertsToday } from "./alerts-today";
 import "./overview.css";
 
 const SPANS = ["1h", "24h", "7d"] as const;
@@ -34,6 +36,7 @@ export function Overview() {
     placeholderData: keepPreviousData,
   });
   const language = i18n.language;
+  const seesSystem = useCan("view_system");
   const link = (query?: string) => eventsLink({ query, from, to: "now" });
 
   return (
@@ -63,6 +66,7 @@ export function Overview() {
       {data && (
         <>
           <Notices data={data} />
+          <AlertsToday />
           <Figures data={data} link={link} />
           {data.events_total === 0 && data.store.events === 0 ? (
             <div className="panel">
@@ -159,7 +163,7 @@ export function Overview() {
                   }))}
                 />
               </Card>
-              <SourcesCard />
+              {seesSystem && <SourcesCard />}
               <Card title={t("overview.store")}>
                 <dl className="facts panel-body">
                   <dt>{t("overview.storeEvents")}</dt>

@@ -4,8 +4,9 @@ import { useMutation, useQuery } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Navigate, useLocation } from "react-router";
-import { ApiError } from "../../api/client";
+import { ApiError, urlWith } from "../../api/client";
 import { loadSession, loadSetup, returnPath, signIn, useSession } from "../../app/session";
+import { Icon } from "../../components/icon";
 import { ErrorBox, errorText } from "../../components/states";
 import { SignInFrame } from "./frame";
 
@@ -27,9 +28,17 @@ export function Login() {
 
   if (session) return <Navigate to={returnPath(location.search)} replace />;
   if (setup.data?.required) return <Navigate to="/setup" replace />;
+  const provider = setup.data?.sign_in_with;
+  // What went wrong at the provider comes back as a word in the address.
+  const refused = new URLSearchParams(location.search).get("error");
   const wrong = submit.error instanceof ApiError && submit.error.status === 401;
   return (
     <SignInFrame title={t("signIn.title")} text={t("signIn.text")}>
+      {refused && (
+        <p className="field-error" role="alert">
+          {t([`signIn.refused.${refused}`, "signIn.refused.other"])}
+        </p>
+      )}
       {setup.error && <ErrorBox error={setup.error} onRetry={() => void setup.refetch()} />}
       <form
         className="form"
@@ -55,6 +64,12 @@ export function Login() {
           {t("signIn.submit")}
         </button>
       </form>
+      {provider && (
+        <a className="btn sign-in-provider" href={urlWith(provider.url, { return_to: returnPath(location.search) })}>
+          <Icon name="key" />
+          {t("signIn.through", { name: provider.name })}
+        </a>
+      )}
     </SignInFrame>
   );
 }

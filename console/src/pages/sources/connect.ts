@@ -40,9 +40,11 @@ sources:
 }
 
 export function curlCommand(origin: string): string {
-  return `curl -sS ${falcoUrl(origin)} -H 'Content-Type: application/json' \\
-  -d '{"time":"'"$(date -u +%Y-%m-%dT%H:%M:%SZ)"'","rule":"Hello",
-       "priority":"Notice","source":"syscall","output":"hello from curl"}'`;
+  return `curl -sS ${falcoUrl(origin)} \\
+  -H 'Content-Type: application/json' \\
+  -d '{"time":"'"$(date -u +%Y-%m-%dT%H:%M:%SZ)"'",
+       "rule":"Hello","priority":"Notice",
+       "source":"syscall","output":"hello from curl"}'`;
 }
 
 /** Senders on the same host need no token. */

@@ -199,7 +199,7 @@ function Connect() {
           {t(`sources.connect.text.${way}`)}{" "}
           {needsToken && (
             <>
-              {t("sources.connect.token")} <Link to="/settings">{t("sources.connect.tokenLink")}</Link>
+              {t("sources.connect.token")} <Link to="/tokens">{t("sources.connect.tokenLink")}</Link>
             </>
           )}
         </p>

@@ -5,7 +5,9 @@
 mod api;
 mod machine;
 mod parse;
+mod profile;
 mod query;
+mod recordings;
 mod store;
 
 use anyhow::{Context as _, Result, ensure};
@@ -106,6 +108,7 @@ pub(crate) fn run(arguments: Bench) -> Result<()> {
     );
     let all = [
         Measurement::Parse,
+        Measurement::Profile,
         Measurement::Store,
         Measurement::Query,
         Measurement::Api,
@@ -137,7 +140,16 @@ pub(crate) fn run(arguments: Bench) -> Result<()> {
     for measurement in chosen {
         match measurement {
             Measurement::Parse => parse::run(&peers, &mut show)?,
-            Measurement::Store => store::run(&folder, arguments.events, &mut show)?,
+            Measurement::Profile => {
+                profile::run(arguments.recordings.as_deref(), &peers, &mut show)?;
+                if let Some(recordings) = &arguments.recordings {
+                    recordings::run(recordings, &folder, &mut show)?;
+                }
+            }
+            Measurement::Store => {
+                store::run(&folder, arguments.events, &mut show)?;
+                store::small(&folder, &mut show)?;
+            }
             Measurement::Query => query::run(&folder, arguments.events, &mut show)?,
             Measurement::Api => api::run(&folder, &mut show)?,
         }

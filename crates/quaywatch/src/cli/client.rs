@@ -93,6 +93,35 @@ impl Client {
         headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> Result<(StatusCode, Value)> {
+        let (status, body) = self.fetch(method, path, headers, body).await?;
+        Ok((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
+    }
+
+    /// The body of a good answer to `GET`, to the byte.
+    pub(crate) async fn download(&self, path: &str) -> Result<Bytes> {
+        let (status, body) = self.fetch("GET", path, &[], Vec::new()).await?;
+        if status.is_success() {
+            return Ok(body);
+        }
+        let problem = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        Self::judge(status, problem)
+            .map(|_| body)
+            .map_err(|problem| self.failed("GET", path, &problem))
+    }
+
+    /// As `POST` with [`Self::send`], of a body that is JSON already.
+    pub(crate) async fn upload(&self, path: &str, body: Vec<u8>) -> Result<Value> {
+        let (status, answer) = self.exchange("POST", path, &[], body).await?;
+        Self::judge(status, answer).map_err(|problem| self.failed("POST", path, &problem))
+    }
+
+    async fn fetch(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<(StatusCode, Bytes)> {
         let answer = tokio::time::timeout(Duration::from_secs(60), async {
             let answer = self.request(method, path, headers, body).await?;
             let status = answer.status();
@@ -103,10 +132,9 @@ impl Client {
                 .to_bytes();
             Ok::<_, anyhow::Error>((status, body))
         });
-        let (status, body) = answer
+        answer
             .await
-            .with_context(|| format!("`{}` did not answer within 60 s", self.server))??;
-        Ok((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
+            .with_context(|| format!("`{}` did not answer within 60 s", self.server))?
     }
 
     /// Opens the live stream of the events that `query` selects, after the event `last`.

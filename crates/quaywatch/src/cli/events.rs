@@ -6,7 +6,7 @@ use crate::{
     arguments::{Events, Output},
     cli::{
         client::{Client, encode},
-        print,
+        plain, print,
     },
     config::Config,
 };
@@ -73,11 +73,7 @@ fn shown(event: &Value, output: Output) -> String {
     } else {
         text("output")
     };
-    // Control characters of foreign text do not reach the terminal.
-    let message: String = message
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let message = plain(message);
     format!(
         "{:<30} {:<13} {:<24} {message}",
         text("time"),

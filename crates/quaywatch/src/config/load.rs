@@ -293,6 +293,15 @@ fn lay_over(
             origins,
         );
     }
+    if let Some(folder) = environment.get("HBT_STORAGE_PATH") {
+        set(
+            value,
+            "profiles.storage_path",
+            Value::from(folder.as_str()),
+            "HBT_STORAGE_PATH",
+            origins,
+        );
+    }
     if let Some(url) = environment
         .get("PROMETHEUS_URL")
         .filter(|url| !url.is_empty())

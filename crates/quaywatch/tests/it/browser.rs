@@ -1,36 +1,34 @@
-//! A real browser signs in and sees an event arrive.
+//! A real browser signs in, sees an event arrive, and uses every part of the console.
 
 use std::{
+    fmt::Write as _,
     io::{BufRead as _, BufReader},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
-use qw_testkit::{quaywatch::PASSWORD, skip_without};
+use qw_event::Timestamp;
+use qw_testkit::{
+    quaywatch::{PASSWORD, Quaywatch},
+    skip_without,
+};
 
 use crate::{falco_line, server};
 
+/// Events that the walk through the console finds.
+const EVENTS: i64 = 1_500;
+/// Between two of them: together they fill nearly a day.
+const SECONDS_BETWEEN: i64 = 55;
+
 #[test]
 fn event_appears_on_the_live_page_behind_sign_in() {
-    let console = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../console");
-    let browser = ["/usr/bin/chromium", "/usr/bin/chromium-browser"]
-        .into_iter()
-        .find(|path| Path::new(path).exists());
-    let (Some(browser), true) = (
-        browser,
-        console.join("node_modules/playwright-core").exists(),
-    ) else {
-        skip_without("chromium, and console/node_modules (npm ci)");
+    let Some(console) = Console::found() else {
         return;
     };
     let quaywatch = server().start();
-    let base = format!("http://{}", quaywatch.console);
-    let mut script = Command::new("node")
-        .args(["dev/live.mjs", &base, "admin", PASSWORD, "number=4711"])
-        .env("CHROMIUM", browser)
-        .current_dir(&console)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
+    let mut script = console
+        .script("live.mjs", &quaywatch)
+        .args(["admin", PASSWORD, "number=4711"])
         .spawn()
         .expect("node starts");
     let mut lines = BufReader::new(script.stdout.take().expect("its output")).lines();
@@ -56,4 +54,93 @@ fn event_appears_on_the_live_page_behind_sign_in() {
         rest.iter().any(|line| line.starts_with("SEEN ")),
         "{rest:?}"
     );
+}
+
+#[test]
+fn every_part_of_the_console_works_empty_and_full() {
+    let Some(console) = Console::found() else {
+        return;
+    };
+    let quaywatch = server().start();
+    console.walk(&quaywatch, &["--empty"]);
+    let sent = quaywatch.post_events(&events_of_a_day()).unwrap();
+    assert_eq!(sent.status, 200, "{}", sent.text());
+    console.walk(&quaywatch, &[]);
+}
+
+/// The console's scripts, and the browser they drive.
+struct Console {
+    folder: PathBuf,
+    browser: &'static str,
+}
+
+impl Console {
+    /// Says so when a part is missing.
+    fn found() -> Option<Self> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../console");
+        let browser = ["/usr/bin/chromium", "/usr/bin/chromium-browser"]
+            .into_iter()
+            .find(|path| Path::new(path).exists());
+        match browser {
+            Some(browser) if folder.join("node_modules/playwright-core").exists() => {
+                Some(Self { folder, browser })
+            }
+            _ => {
+                skip_without("chromium, and console/node_modules (npm ci)");
+                None
+            }
+        }
+    }
+
+    /// `dev/<name>` for this server, its output to be read.
+    fn script(&self, name: &str, quaywatch: &Quaywatch) -> Command {
+        let mut command = Command::new("node");
+        command
+            .arg(format!("dev/{name}"))
+            .arg(format!("http://{}", quaywatch.console))
+            .env("CHROMIUM", self.browser)
+            .env("QUAYWATCH_PASSWORD", PASSWORD)
+            .current_dir(&self.folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        command
+    }
+
+    /// Runs the walk through the console; every step of it must succeed.
+    #[track_caller]
+    fn walk(&self, quaywatch: &Quaywatch, arguments: &[&str]) {
+        let done = self
+            .script("smoke.mjs", quaywatch)
+            .args(["--browser", self.browser])
+            .args(arguments)
+            .stderr(Stdio::piped())
+            .output()
+            .expect("node starts");
+        let steps = String::from_utf8_lossy(&done.stdout);
+        let faults = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success(), "{steps}\n{faults}");
+        assert!(steps.lines().count() >= 7, "{steps}");
+    }
+}
+
+/// Events of the last day, one a line: six rules, five priorities, nine containers on three hosts.
+fn events_of_a_day() -> String {
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| {
+            i64::try_from(since.as_nanos()).unwrap_or_default()
+        });
+    (0..EVENTS).fold(String::new(), |mut lines, number| {
+        let nanos = now - (EVENTS - number) * SECONDS_BETWEEN * 1_000_000_000;
+        let time = Timestamp::from_nanos(nanos);
+        let priority = ["Notice", "Warning", "Error", "Informational", "Critical"]
+            [usize::try_from(number % 5).unwrap_or_default()];
+        let (rule, container, host) = (number % 6, number % 9, number % 3);
+        writeln!(
+            lines,
+            r#"{{"hostname":"node-{host}","output":"Rule {rule} (number={number} container=web-{container})","output_fields":{{"container.id":"c0ffee00000{container}","container.image.repository":"registry.example/web","container.name":"web-{container}","evt.time":{nanos},"evt.type":"execve","number":{number},"proc.cmdline":"sh -c true","proc.name":"sh","user.name":"root"}},"priority":"{priority}","rule":"Rule {rule}","source":"syscall","tags":["container","process"],"time":"{time}"}}"#
+        )
+        .expect("a text can be written to");
+        lines
+    })
 }

@@ -6,17 +6,29 @@
     reason = "a scenario that meets what it did not expect is to end, and its texts are its own"
 )]
 
+mod alerts;
 mod browser;
+mod clock;
 mod command_line;
+mod demo;
+mod disk;
 mod docker;
 mod faults;
 mod kills;
+mod oidc;
 mod prometheus;
+mod schemathesis;
+mod sources;
 mod spine;
 mod streams;
 mod tls;
 
-use qw_testkit::quaywatch::Builder;
+use std::time::Duration;
+
+use qw_testkit::{
+    quaywatch::{Builder, Quaywatch},
+    wait_for,
+};
 
 /// The binary under test.
 const BINARY: &str = env!("CARGO_BIN_EXE_quaywatch");
@@ -35,4 +47,60 @@ fn falco_line(container: &str, number: usize, rule: &str, priority: &str) -> Str
     format!(
         r#"{{"hostname":"node-1","output":"{rule} (number={number} container={container})","output_fields":{{"container.id":"{container}0000","container.image.repository":"registry.example/{container}","container.name":"{container}","evt.time":{nanos},"evt.type":"execve","number":{number},"proc.name":"sh","user.name":"root"}},"priority":"{priority}","rule":"{rule}","source":"syscall","tags":["container","process"],"time":"{time}"}}"#
     )
+}
+
+/// Numbered lines of `container`, one below the other.
+fn falco_lines(container: &str, numbers: std::ops::Range<usize>) -> String {
+    let lines = numbers.map(|number| falco_line(container, number, "A", "Notice") + "\n");
+    lines.collect()
+}
+
+/// Every number of the range, once.
+fn once_each(numbers: std::ops::Range<usize>) -> std::collections::BTreeMap<u64, usize> {
+    numbers.map(|number| (number as u64, 1)).collect()
+}
+
+/// Waits until every record of every source has had exactly one outcome, and the API and the metrics
+/// say the same.
+#[track_caller]
+fn check_conservation(quaywatch: &Quaywatch) {
+    wait_for("nothing on its way", Duration::from_secs(60), || {
+        let sources = quaywatch.get("/api/sources");
+        let idle = |source: &serde_json::Value| source["queue"]["length"] == 0;
+        sources["items"].as_array()?.iter().all(idle).then_some(())
+    });
+    let sources = quaywatch.get("/api/sources");
+    let metrics = quaywatch.metrics("/metrics");
+    for source in sources["items"].as_array().expect("sources") {
+        let name = source["id"].as_str().expect("a name");
+        let received = source["received_total"].as_u64();
+        assert_eq!(Some(sum(&source["outcomes"])), received, "{source}");
+        let label = format!("source=\"{name}\"");
+        let metric = |family| qw_testkit::quaywatch::sum_of(&metrics, family, &label);
+        let received = received.unwrap_or_default();
+        assert_eq!(
+            metric("quaywatch_records_received_total"),
+            received,
+            "{name}"
+        );
+        assert_eq!(metric("quaywatch_records_total"), received, "{name}");
+        let stored = qw_testkit::quaywatch::sum_of(
+            &metrics,
+            "quaywatch_records_total",
+            &format!("{label},outcome=\"stored\""),
+        );
+        assert_eq!(
+            source["outcomes"]["stored"].as_u64(),
+            Some(stored),
+            "{name}"
+        );
+    }
+}
+
+/// All numbers in `value`.
+fn sum(value: &serde_json::Value) -> u64 {
+    match value {
+        serde_json::Value::Object(entries) => entries.values().map(sum).sum(),
+        value => value.as_u64().unwrap_or_default(),
+    }
 }

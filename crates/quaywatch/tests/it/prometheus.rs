@@ -15,6 +15,7 @@ const QUERIES: &[&str] = &[
     "topk(10, sum by (rule) (rate(syscall_events_total[5m])))",
     "max(syscall_last_event_timestamp_seconds)",
     r#"sum(rate(syscall_events_total{container_name="web"}[5m]))"#,
+    r#"sum by(rule,priority) (rate(security_alerts_total{container_name="web"}[5m]))"#,
 ];
 
 #[test]

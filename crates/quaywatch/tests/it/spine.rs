@@ -9,7 +9,7 @@ use crate::{falco_line, server};
 #[test]
 fn event_is_found_in_api_stream_and_metrics() {
     let quaywatch = server().start();
-    let mut stream = quaywatch.stream("/api/stream", Duration::from_secs(10));
+    let mut stream = quaywatch.stream("/api/stream", Duration::from_secs(60));
     let first = stream
         .next_message()
         .unwrap()
@@ -177,7 +177,7 @@ fn api_wants_credentials_and_says_so_as_problem_json() {
             .status,
         200
     );
-    wait_for("ready", Duration::from_secs(10), || {
+    wait_for("ready", Duration::from_secs(60), || {
         let answer = http::request(quaywatch.console, "GET", "/readyz", &[], b"").ok()?;
         (answer.status == 200).then_some(())
     });

@@ -1,4 +1,6 @@
-//! Sessions: begun, recognised, ended.
+//! Sessions: begun, recognised, listed, ended.
+
+use std::net::IpAddr;
 
 use qw_auth::{Session, SessionSecret, User};
 use qw_event::Timestamp;
@@ -6,41 +8,81 @@ use qw_store::StateChange;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Access, AccessError, Identity, LiveSession, SESSIONS, SESSIONS_PER_USER, SignedIn, Who, to_json,
+    Access, AccessError, Audit, Identity, LiveSession, SESSIONS, SESSIONS_PER_USER, SignedIn,
+    USERS, Who, accounts::shared_scope, to_json,
 };
 
+/// Longest name of a browser that is kept, in characters.
+const MAX_AGENT_CHARACTERS: usize = 200;
+
+/// Where a sign-in comes from.
+#[derive(Debug, Clone)]
+pub(crate) struct Visitor {
+    pub(crate) address: IpAddr,
+    /// What the browser calls itself.
+    pub(crate) agent: String,
+}
+
+/// A session as it is listed.
+#[derive(Debug, Clone)]
+pub(crate) struct LiveView {
+    pub(crate) session: Session,
+    pub(crate) expires: Timestamp,
+}
+
 impl Access {
-    /// Begins a session of `user`.
-    pub(crate) fn start_session(
+    /// Begins a session of `user`, whom it also writes; the caller holds `changing`.
+    pub(super) fn begin(
         &self,
         user: User,
+        logout_url: String,
+        visitor: &Visitor,
+        audit: &Audit,
         now: Timestamp,
     ) -> Result<SignedIn, AccessError> {
         let secret = SessionSecret::generate()?;
-        let session = Session::start(&secret, &user.name, now);
+        let agent = visitor.agent.chars().filter(|c| !c.is_control());
+        let session = Session {
+            address: visitor.address.to_string(),
+            agent: agent.take(MAX_AGENT_CHARACTERS).collect(),
+            logout_url: logout_url.clone(),
+            ..Session::start(&secret, &user.name, now)
+        };
+        let user = User {
+            last_sign_in: Some(now),
+            ..user
+        };
         let expires = session.expires(&self.0.options.sessions);
-        let _changing = self.0.changing.lock();
         let crowded_out = self.crowded_out(&user.name);
         let key = session.hash.to_text();
-        let value = to_json(&session);
-        let mut changes = vec![StateChange::Put {
-            collection: SESSIONS,
-            key: &key,
-            value: &value,
-        }];
+        let (value, user_value) = (to_json(&session), to_json(&user));
+        let mut changes = vec![
+            StateChange::Put {
+                collection: SESSIONS,
+                key: &key,
+                value: &value,
+            },
+            StateChange::Put {
+                collection: USERS,
+                key: &user.name,
+                value: &user_value,
+            },
+        ];
         if let Some((_, key)) = &crowded_out {
             changes.push(StateChange::Delete {
                 collection: SESSIONS,
                 key,
             });
         }
-        self.0.store.apply(&changes)?;
+        audit.by_user(&user.name);
+        self.commit(&changes, audit, now)?;
         let mut memory = self.0.memory.lock();
         if let Some((hash, _)) = crowded_out
             && let Some(gone) = memory.sessions.remove(&hash)
         {
             gone.ended.cancel();
         }
+        memory.users.insert(user.name.clone(), user.clone());
         memory.sessions.insert(
             session.hash,
             LiveSession {
@@ -53,7 +95,73 @@ impl Access {
             secret,
             user,
             expires,
+            logout_url,
         })
+    }
+
+    /// Sessions that may be used at `now`, of `name` or of all, latest used first.
+    pub(crate) fn sessions(&self, name: Option<&str>, now: Timestamp) -> Vec<LiveView> {
+        let limits = &self.0.options.sessions;
+        let memory = self.0.memory.lock();
+        let mut sessions: Vec<LiveView> = memory
+            .sessions
+            .values()
+            .map(|live| &live.session)
+            .filter(|session| name.is_none_or(|name| session.username == name))
+            .filter(|session| session.is_valid(limits, now))
+            .map(|session| LiveView {
+                session: session.clone(),
+                expires: session.expires(limits),
+            })
+            .collect();
+        sessions.sort_by(|a, b| {
+            let last = b.session.last_used.cmp(&a.session.last_used);
+            last.then_with(|| a.session.hash.cmp(&b.session.hash))
+        });
+        sessions
+    }
+
+    /// Ends the session with the public name `id`, of `name` or of anyone; its streams end at once.
+    pub(crate) fn end_session(
+        &self,
+        id: &str,
+        name: Option<&str>,
+        audit: &Audit,
+        now: Timestamp,
+    ) -> Result<(), AccessError> {
+        audit.action("session.revoke", id);
+        let _changing = self.0.changing.lock();
+        let found = {
+            let memory = self.0.memory.lock();
+            let mut sessions = memory.sessions.values().map(|live| &live.session);
+            sessions
+                .find(|session| {
+                    session.id() == id && name.is_none_or(|name| session.username == name)
+                })
+                .map(|session| (session.hash, session.username.clone()))
+        };
+        let Some((hash, username)) = found else {
+            return Err(AccessError::NotFound(id.to_owned()));
+        };
+        audit.detail(format!("session of {username}"));
+        self.end(hash, audit, now)
+    }
+
+    fn end(
+        &self,
+        hash: qw_auth::SecretHash,
+        audit: &Audit,
+        now: Timestamp,
+    ) -> Result<(), AccessError> {
+        let change = StateChange::Delete {
+            collection: SESSIONS,
+            key: &hash.to_text(),
+        };
+        self.commit(&[change], audit, now)?;
+        if let Some(gone) = self.0.memory.lock().sessions.remove(&hash) {
+            gone.ended.cancel();
+        }
+        Ok(())
     }
 
     /// Who presents `secret`; counts as a use.
@@ -69,11 +177,16 @@ impl Access {
             return None;
         }
         let user = memory.users.get(&live.session.username)?;
+        if user.disabled {
+            return None;
+        }
         live.session.last_used = live.session.last_used.max(now);
         Some(Identity {
             who: Who::Session(secret.clone()),
             username: user.name.clone(),
-            scopes: user.role.scopes(),
+            permissions: user.role.permissions(),
+            scope: shared_scope(user),
+            system: false,
             ended: live.ended.clone(),
         })
     }
@@ -88,21 +201,20 @@ impl Access {
             secret: secret.clone(),
             user,
             expires,
+            logout_url: session.logout_url.clone(),
         })
     }
 
     /// Ends the session `secret`; its streams end at once.
-    pub(crate) fn sign_out(&self, secret: &SessionSecret) -> Result<(), AccessError> {
+    pub(crate) fn sign_out(
+        &self,
+        secret: &SessionSecret,
+        audit: &Audit,
+        now: Timestamp,
+    ) -> Result<(), AccessError> {
+        audit.action("session.end", "");
         let _changing = self.0.changing.lock();
-        let hash = secret.hash();
-        self.0.store.apply(&[StateChange::Delete {
-            collection: SESSIONS,
-            key: &hash.to_text(),
-        }])?;
-        if let Some(gone) = self.0.memory.lock().sessions.remove(&hash) {
-            gone.ended.cancel();
-        }
-        Ok(())
+        self.end(secret.hash(), audit, now)
     }
 
     pub(super) fn flush_sessions(&self, now: Timestamp) -> Result<(), AccessError> {

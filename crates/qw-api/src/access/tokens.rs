@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use qw_auth::{ApiToken, NewToken, PresentedToken, Secret};
+use qw_auth::{ApiToken, NewToken, PresentedToken, Scope, Secret};
 use qw_event::Timestamp;
 use qw_store::StateChange;
 use tokio_util::sync::CancellationToken;
 
-use super::{Access, AccessError, Identity, LiveToken, MAX_TOKENS, TOKENS, Who, to_json};
+use super::{
+    Access, AccessError, Audit, Identity, LiveToken, MAX_TOKENS, TOKENS, Who,
+    accounts::shared_scope, to_json,
+};
 
 impl Access {
     /// All tokens, newest first.
@@ -22,23 +25,41 @@ impl Access {
         tokens
     }
 
-    /// Makes a token; its secret is told here and never again.
+    /// Makes a token of the process itself, which no user bounds; its secret is told here and never
+    /// again.
     pub fn create_token(
         &self,
         asked: NewToken,
         now: Timestamp,
     ) -> Result<(ApiToken, Secret), AccessError> {
-        let (token, secret) = ApiToken::generate(asked, now)??;
+        self.add_token(asked, true, &Audit::system(), now)
+    }
+
+    /// Makes a token that never exceeds the user who makes it, unless it is of the system.
+    pub(crate) fn add_token(
+        &self,
+        asked: NewToken,
+        system: bool,
+        audit: &Audit,
+        now: Timestamp,
+    ) -> Result<(ApiToken, Secret), AccessError> {
+        audit.action("token.create", "");
+        let (mut token, secret) = ApiToken::generate(asked, now)??;
+        token.system = system;
+        let scopes: Vec<&str> = token.scopes.iter().map(Scope::as_str).collect();
+        audit.action("token.create", &token.id);
+        audit.detail(format!("{}: {}", token.name, scopes.join(", ")));
         let _changing = self.0.changing.lock();
         if self.0.memory.lock().tokens.len() >= MAX_TOKENS {
             return Err(AccessError::TooManyTokens);
         }
         let value = to_json(&token);
-        self.0.store.apply(&[StateChange::Put {
+        let change = StateChange::Put {
             collection: TOKENS,
             key: &token.id,
             value: &value,
-        }])?;
+        };
+        self.commit(&[change], audit, now)?;
         let live = LiveToken {
             token: token.clone(),
             ended: CancellationToken::new(),
@@ -48,35 +69,90 @@ impl Access {
         Ok((token, secret))
     }
 
-    /// Revokes the token `id`; its streams end at once.
-    pub fn revoke_token(&self, id: &str) -> Result<(), AccessError> {
+    /// Revokes the token `id` for the process itself; its streams end at once.
+    pub fn revoke_token(&self, id: &str, now: Timestamp) -> Result<(), AccessError> {
+        self.remove_token(id, None, &Audit::system(), now)
+    }
+
+    /// Revokes the token `id`, of the user `name` or of anyone; its streams end at once.
+    pub(crate) fn remove_token(
+        &self,
+        id: &str,
+        name: Option<&str>,
+        audit: &Audit,
+        now: Timestamp,
+    ) -> Result<(), AccessError> {
+        audit.action("token.revoke", id);
         let _changing = self.0.changing.lock();
-        if !self.0.memory.lock().tokens.contains_key(id) {
-            return Err(AccessError::NotFound(id.to_owned()));
+        {
+            let memory = self.0.memory.lock();
+            let found = memory.tokens.get(id).filter(|live| {
+                name.is_none_or(|name| live.token.created_by == name && !live.token.system)
+            });
+            let Some(live) = found else {
+                return Err(AccessError::NotFound(id.to_owned()));
+            };
+            audit.detail(live.token.name.clone());
         }
-        self.0.store.apply(&[StateChange::Delete {
+        let change = StateChange::Delete {
             collection: TOKENS,
             key: id,
-        }])?;
-        if let Some(gone) = self.0.memory.lock().tokens.remove(id) {
-            gone.ended.cancel();
-        }
+        };
+        self.commit(&[change], audit, now)?;
+        self.forget_tokens(&[id.to_owned()]);
         Ok(())
+    }
+
+    /// Ids of the tokens that the user `name` made.
+    pub(super) fn token_ids_of(&self, name: &str) -> Vec<String> {
+        let memory = self.0.memory.lock();
+        memory
+            .tokens
+            .values()
+            .map(|live| &live.token)
+            .filter(|token| token.created_by == name && !token.system)
+            .map(|token| token.id.clone())
+            .collect()
+    }
+
+    /// Ends tokens, in memory.
+    pub(super) fn forget_tokens(&self, ids: &[String]) {
+        let mut memory = self.0.memory.lock();
+        for id in ids {
+            if let Some(gone) = memory.tokens.remove(id) {
+                gone.ended.cancel();
+            }
+        }
     }
 
     /// Who presents the token `text`; counts as a use.
     pub(crate) fn recognise_token(&self, text: &str, now: Timestamp) -> Option<Identity> {
         let presented = PresentedToken::parse(text)?;
-        let mut memory = self.0.memory.lock();
+        let memory = &mut *self.0.memory.lock();
         let live = memory.tokens.get_mut(presented.id)?;
         live.token.verify(&presented, now).ok()?;
+        let allowed = live.token.scopes.permissions();
+        let (permissions, scope) = if live.token.system {
+            (allowed, None)
+        } else {
+            let maker = memory.users.get(&live.token.created_by)?;
+            if maker.disabled {
+                return None;
+            }
+            (
+                allowed.within(maker.role.permissions()),
+                shared_scope(maker),
+            )
+        };
         // To the minute, so that a busy token is not written all the time.
         let minute = now.floor_to(Duration::from_mins(1));
         live.token.last_used = live.token.last_used.max(Some(minute));
         Some(Identity {
             who: Who::Token(live.token.id.clone()),
             username: live.token.created_by.clone(),
-            scopes: live.token.scopes,
+            permissions,
+            scope,
+            system: live.token.system,
             ended: live.ended.clone(),
         })
     }

@@ -6,16 +6,18 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use qw_auth::{ApiToken, NewToken, Scope, SessionSecret, TokenRefused};
+use qw_auth::{
+    ApiToken, DataScope, LabelMatch, NewToken, Permission, Scope, SessionSecret, TokenRefused, User,
+};
 use qw_event::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use crate::{
-    access::{AccessError, SignedIn, Who},
+    access::{AccessError, Audit, SignedIn, Visitor, Who},
     guard::{Caller, Peer, SESSION_COOKIE, check_origin},
-    parameters::Body,
+    parameters::{Body, time_or_nearest},
     problem::{Code, Problem, ProblemBody},
     routes::Routes,
     state::State,
@@ -31,8 +33,8 @@ pub(super) fn session_routes() -> Routes {
     vec![routes!(session, sign_out), routes!(change_password)]
 }
 
-/// For administrators.
-pub(super) fn admin_routes() -> Routes {
+/// For whoever may have tokens.
+pub(super) fn token_routes() -> Routes {
     vec![routes!(tokens, create_token), routes!(revoke_token)]
 }
 
@@ -43,13 +45,23 @@ impl From<AccessError> for Problem {
             AccessError::Limited(wait) => Self::rate_limited(wait),
             AccessError::SetUpAlready
             | AccessError::UserExists(_)
-            | AccessError::LastUser(_)
+            | AccessError::LastAdmin(_)
+            | AccessError::NoPasswordHere(_)
             | AccessError::Token(TokenRefused::ExpiresInThePast)
+            | AccessError::TooManyUsers
             | AccessError::TooManyTokens => Self::new(Code::Conflict, error.to_string()),
-            AccessError::NotFound(_) => Self::not_found(error.to_string()),
-            AccessError::Username(_) | AccessError::Password(_) | AccessError::Token(_) => {
-                Self::invalid(error.to_string())
+            AccessError::NameTaken(_)
+            | AccessError::Unknown(_)
+            | AccessError::Disabled(_)
+            | AccessError::Token(TokenRefused::ExceedsMaker(_)) => {
+                Self::new(Code::Forbidden, error.to_string())
             }
+            AccessError::NotFound(_) => Self::not_found(error.to_string()),
+            AccessError::Username(_)
+            | AccessError::Password(_)
+            | AccessError::ScopedAdmin
+            | AccessError::DataScope(_)
+            | AccessError::Token(_) => Self::invalid(error.to_string()),
             AccessError::Store(_) | AccessError::Damaged { .. } | AccessError::Secret(_) => {
                 Self::internal("change who has access", &error)
             }
@@ -66,6 +78,19 @@ struct SetupState {
     demo: bool,
     /// Version of Quaywatch.
     version: &'static str,
+    /// Another way to sign in; null when there is none.
+    sign_in_with: Option<SignInWith>,
+}
+
+/// A provider through which people may sign in.
+#[derive(Serialize, ToSchema)]
+struct SignInWith {
+    /// What the button says.
+    #[schema(example = "Single sign-on")]
+    name: String,
+    /// Where the browser goes.
+    #[schema(example = "/api/auth/oidc/login")]
+    url: &'static str,
 }
 
 /// Tells whether the first user has still to be made
@@ -75,6 +100,15 @@ async fn setup_state(Extract(state): Extract<State>) -> Json<SetupState> {
         required: state.parts.access.setup_required(),
         demo: state.parts.settings.demo,
         version: state.parts.settings.version,
+        sign_in_with: state
+            .parts
+            .settings
+            .oidc
+            .as_ref()
+            .map(|provider| SignInWith {
+                name: provider.name().to_owned(),
+                url: "/api/auth/oidc/login",
+            }),
     })
 }
 
@@ -99,14 +133,20 @@ struct Setup {
 async fn set_up(
     Extract(state): Extract<State>,
     peer: Peer,
+    audit: Audit,
     headers: HeaderMap,
     Body(setup): Body<Setup>,
 ) -> Result<Response, Problem> {
     check_origin(&headers)?;
+    let visitor = visitor(peer, &headers);
     let signed_in = hashing(&state, move |state| {
         let (access, now) = (&state.parts.access, state.now());
-        let address = Peer::ip(Some(&peer));
-        access.set_up(&setup.token, &setup.username, &setup.password, address, now)
+        let Setup {
+            token,
+            username,
+            password,
+        } = setup;
+        access.set_up(&token, &username, &password, &visitor, &audit, now)
     })
     .await?;
     tracing::info!(user = signed_in.user.name, address = %peer.address, "first user made");
@@ -138,9 +178,19 @@ struct SessionView {
     /// When the session ends unless it is used.
     #[schema(value_type = String, format = DateTime)]
     expires: Timestamp,
-    /// What the user may do.
+    /// What the user is: `log_reader`, `viewer`, `analyst` or `admin`.
     #[schema(example = "admin")]
     role: &'static str,
+    /// What the user may do.
+    #[schema(example = json!(["view_events", "view"]))]
+    permissions: Vec<&'static str>,
+    /// Whose data the user sees; null for everything.
+    scope: Option<DataScopeView>,
+    /// True when there is a password here that can be changed.
+    has_password: bool,
+    /// Where to send the browser after signing out, to end the session at the provider too; null
+    /// for none.
+    sign_out_url: Option<String>,
     /// True when the data is made up.
     demo: bool,
 }
@@ -154,17 +204,17 @@ struct SessionView {
 async fn sign_in(
     Extract(state): Extract<State>,
     peer: Peer,
+    audit: Audit,
     headers: HeaderMap,
     Body(credentials): Body<Credentials>,
 ) -> Result<Response, Problem> {
     check_origin(&headers)?;
+    audit.action("session.begin", "");
+    let visitor = visitor(peer, &headers);
     let result = hashing(&state, move |state| {
-        let address = Peer::ip(Some(&peer));
+        let (access, now) = (&state.parts.access, state.now());
         let Credentials { username, password } = credentials;
-        state
-            .parts
-            .access
-            .sign_in(&username, &password, address, state.now())
+        access.sign_in(&username, &password, &visitor, &audit, now)
     })
     .await;
     match result {
@@ -199,11 +249,16 @@ async fn session(
 async fn sign_out(
     Extract(state): Extract<State>,
     peer: Peer,
+    audit: Audit,
     headers: HeaderMap,
     caller: Caller,
 ) -> Result<Response, Problem> {
     let secret = session_secret(&caller)?.clone();
-    blocking(&state, move |state| state.parts.access.sign_out(&secret)).await?;
+    blocking(&state, move |state| {
+        let (access, now) = (&state.parts.access, state.now());
+        access.sign_out(&secret, &audit, now)
+    })
+    .await?;
     let cookie = cookie("", 0, is_encrypted(peer, &headers));
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response())
 }
@@ -225,6 +280,7 @@ struct PasswordChange {
 async fn change_password(
     Extract(state): Extract<State>,
     peer: Peer,
+    audit: Audit,
     caller: Caller,
     Body(change): Body<PasswordChange>,
 ) -> Result<StatusCode, Problem> {
@@ -234,7 +290,7 @@ async fn change_password(
         let (access, now) = (&state.parts.access, state.now());
         let address = Peer::ip(Some(&peer));
         let PasswordChange { current, new } = change;
-        access.change_password(&secret, &username, &current, &new, address, now)
+        access.change_password(&secret, &username, &current, &new, address, &audit, now)
     })
     .await
     .map_err(|problem| match problem.code() {
@@ -265,8 +321,10 @@ struct TokenView {
     /// When it was last used, to the minute.
     #[schema(value_type = Option<String>, format = DateTime)]
     last_used: Option<Timestamp>,
-    /// User who made it.
+    /// User who made it, and whom it never exceeds.
     created_by: String,
+    /// True for a token of the process itself, which no user bounds.
+    system: bool,
 }
 
 impl From<ApiToken> for TokenView {
@@ -279,6 +337,7 @@ impl From<ApiToken> for TokenView {
             expires: token.expires,
             last_used: token.last_used,
             created_by: token.created_by,
+            system: token.system,
         }
     }
 }
@@ -293,14 +352,19 @@ struct TokenList {
     next_cursor: Option<()>,
 }
 
-/// Lists API tokens
+/// Lists API tokens; administrators see those of everyone
 #[utoipa::path(get, path = "/api/tokens", tag = "access", responses((status = 200, body = TokenList)))]
-async fn tokens(Extract(state): Extract<State>) -> Json<TokenList> {
+async fn tokens(Extract(state): Extract<State>, caller: Caller) -> Json<TokenList> {
+    let only_of = only_of(&caller);
     let items = state
         .parts
         .access
         .tokens()
         .into_iter()
+        .filter(|token| {
+            let is_own = |name: &String| token.created_by == *name && !token.system;
+            only_of.as_ref().is_none_or(is_own)
+        })
         .map(TokenView::from)
         .collect();
     Json(TokenList {
@@ -309,7 +373,7 @@ async fn tokens(Extract(state): Extract<State>) -> Json<TokenList> {
     })
 }
 
-/// What a token may allow; `admin` includes the others.
+/// What a token may allow; `triage` includes `read`, and `admin` the others.
 #[derive(ToSchema)]
 #[schema(as = Scope, rename_all = "lowercase")]
 #[expect(
@@ -318,6 +382,7 @@ async fn tokens(Extract(state): Extract<State>) -> Json<TokenList> {
 )]
 enum ScopeName {
     Read,
+    Triage,
     Ingest,
     Metrics,
     Admin,
@@ -339,7 +404,7 @@ struct TokenRequest {
     scopes: Vec<String>,
     /// When it ends; null for never.
     #[schema(value_type = Option<String>, format = DateTime)]
-    #[serde(default)]
+    #[serde(default, deserialize_with = "time_or_nearest")]
     expires: Option<Timestamp>,
 }
 
@@ -352,13 +417,14 @@ struct TokenCreated {
     token: String,
 }
 
-/// Makes an API token
+/// Makes an API token, which never allows more than its maker may
 #[utoipa::path(post, path = "/api/tokens", tag = "access", request_body = TokenRequest, responses(
     (status = 201, body = TokenCreated),
     (status = 409, description = "There are as many tokens as there may be, or this one would have expired already", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 async fn create_token(
     Extract(state): Extract<State>,
+    audit: Audit,
     caller: Caller,
     Body(asked): Body<TokenRequest>,
 ) -> Result<Response, Problem> {
@@ -366,16 +432,25 @@ async fn create_token(
         .scopes
         .iter()
         .map(|scope| scope.parse::<Scope>())
-        .collect::<Result<_, _>>()
+        .collect::<Result<Vec<_>, _>>()
         .map_err(|error| Problem::invalid(error.to_string()))?;
+    let own = caller.0.permissions;
+    if let Some(scope) = scopes
+        .iter()
+        .find(|scope| !own.include(scope.permissions()))
+    {
+        return Err(AccessError::Token(TokenRefused::ExceedsMaker(*scope)).into());
+    }
+    let system = caller.0.system;
     let asked = NewToken {
         name: asked.name,
-        scopes,
+        scopes: scopes.into_iter().collect(),
         expires: asked.expires,
         created_by: caller.0.username,
     };
     let (token, secret) = blocking(&state, move |state| {
-        state.parts.access.create_token(asked, state.now())
+        let (access, now) = (&state.parts.access, state.now());
+        access.add_token(asked, system, &audit, now)
     })
     .await?;
     tracing::info!(
@@ -400,12 +475,63 @@ async fn create_token(
     ))]
 async fn revoke_token(
     Extract(state): Extract<State>,
+    audit: Audit,
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    tracing::info!(token = id, user = caller.0.username, "token revoked");
-    blocking(&state, move |state| state.parts.access.revoke_token(&id)).await?;
+    let only_of = only_of(&caller);
+    let revoked = id.clone();
+    blocking(&state, move |state| {
+        let (access, now) = (&state.parts.access, state.now());
+        access.remove_token(&id, only_of.as_deref(), &audit, now)
+    })
+    .await?;
+    tracing::info!(token = revoked, user = caller.0.username, "token revoked");
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// The user whose things `caller` is confined to; `None` for administrators.
+pub(super) fn only_of(caller: &Caller) -> Option<String> {
+    let may_all = caller.0.allows(Permission::ManageAccess);
+    (!may_all).then(|| caller.0.username.clone())
+}
+
+/// Whose data somebody sees: containers in one of the namespaces, and containers with one of the
+/// labels.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[schema(as = DataScope)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct DataScopeView {
+    /// Kubernetes namespaces.
+    #[schema(example = json!(["shop"]), max_items = 64)]
+    namespaces: Vec<String>,
+    /// Labels as `key=value`.
+    #[schema(example = json!(["team=shop"]), max_items = 64)]
+    labels: Vec<String>,
+}
+
+impl From<DataScope> for DataScopeView {
+    fn from(scope: DataScope) -> Self {
+        Self {
+            namespaces: scope.namespaces,
+            labels: scope.labels.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+impl TryFrom<DataScopeView> for DataScope {
+    type Error = Problem;
+
+    fn try_from(view: DataScopeView) -> Result<Self, Problem> {
+        let labels = view.labels.iter().map(|label| label.parse::<LabelMatch>());
+        let labels = labels
+            .collect::<Result<_, _>>()
+            .map_err(|error| Problem::invalid(error.to_string()))?;
+        Ok(Self {
+            namespaces: view.namespaces,
+            labels,
+        })
+    }
 }
 
 fn session_secret(caller: &Caller) -> Result<&SessionSecret, Problem> {
@@ -421,20 +547,47 @@ fn view(state: &State, signed_in: &SignedIn) -> SessionView {
         csrf_token: signed_in.secret.csrf_token(),
         expires: signed_in.expires,
         role: signed_in.user.role.as_str(),
+        permissions: signed_in
+            .user
+            .role
+            .permissions()
+            .iter()
+            .map(Permission::as_str)
+            .collect(),
+        scope: signed_in.user.scope.clone().map(DataScopeView::from),
+        has_password: User::usable_hash(&signed_in.user).is_some(),
+        sign_out_url: Some(signed_in.logout_url.clone()).filter(|url| !url.is_empty()),
         demo: state.parts.settings.demo,
     }
 }
 
 /// The answer that begins a session.
 fn begun(state: &State, signed_in: &SignedIn, encrypted: bool) -> Response {
-    // The server decides when the session ends; the cookie only has to live as long.
-    let week = 7 * 24 * 3_600;
-    let cookie = cookie(signed_in.secret.cookie_value(), week, encrypted);
+    let cookie = session_cookie_header(signed_in, encrypted);
     ([(header::SET_COOKIE, cookie)], Json(view(state, signed_in))).into_response()
 }
 
+/// The cookie of a session that has begun.
+pub(super) fn session_cookie_header(signed_in: &SignedIn, encrypted: bool) -> HeaderValue {
+    // The server decides when the session ends; the cookie only has to live as long.
+    let week = 7 * 24 * 3_600;
+    cookie(signed_in.secret.cookie_value(), week, encrypted)
+}
+
+/// Where a sign-in comes from.
+pub(super) fn visitor(peer: Peer, headers: &HeaderMap) -> Visitor {
+    let agent = headers.get(header::USER_AGENT);
+    Visitor {
+        address: Peer::ip(Some(&peer)),
+        agent: agent
+            .and_then(|agent| agent.to_str().ok())
+            .unwrap_or("")
+            .to_owned(),
+    }
+}
+
 /// True when the browser's connection is encrypted, here or at a proxy in front of us.
-fn is_encrypted(peer: Peer, headers: &HeaderMap) -> bool {
+pub(super) fn is_encrypted(peer: Peer, headers: &HeaderMap) -> bool {
     peer.encrypted
         || headers
             .get("x-forwarded-proto")
@@ -453,7 +606,7 @@ fn cookie(value: &str, max_age_seconds: u32, secure: bool) -> HeaderValue {
 }
 
 /// Does `work` that hashes passwords, few at a time.
-async fn hashing<T: Send + 'static>(
+pub(super) async fn hashing<T: Send + 'static>(
     state: &State,
     work: impl FnOnce(&State) -> Result<T, AccessError> + Send + 'static,
 ) -> Result<T, Problem> {
@@ -464,7 +617,7 @@ async fn hashing<T: Send + 'static>(
 }
 
 /// Does `work` that writes to the store.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     state: &State,
     work: impl FnOnce(&State) -> Result<T, AccessError> + Send + 'static,
 ) -> Result<T, Problem> {

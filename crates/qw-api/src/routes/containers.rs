@@ -16,6 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
 use crate::{
+    access::Visibility,
     event_view::ByPriority,
     parameters::{
         DEFAULT_LIMIT, MAX_LIMIT, Parameters, event_cursor, filter, limit, open_cursor, order,
@@ -33,7 +34,12 @@ use crate::{
 pub(super) const DAY: Duration = Duration::from_hours(24);
 
 pub(super) fn routes() -> Routes {
-    vec![routes!(containers), routes!(container), routes!(logs)]
+    vec![routes!(containers), routes!(container)]
+}
+
+/// What reads events rather than containers.
+pub(super) fn event_routes() -> Routes {
+    vec![routes!(logs)]
 }
 
 /// What containers did in the last day, by id as their events carry it.
@@ -53,6 +59,7 @@ struct ContainerParameters {
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<usize>,
     /// `next_cursor` of the page before.
+    #[param(format = "container-cursor")]
     cursor: Option<String>,
 }
 
@@ -144,6 +151,7 @@ struct EventCounts {
 ))]
 async fn containers(
     Extract(state): Extract<State>,
+    visibility: Visibility,
     Parameters(parameters): Parameters<ContainerParameters>,
 ) -> Result<Json<ContainerList>, Problem> {
     let running_only = match parameters.state.as_deref() {
@@ -157,7 +165,7 @@ async fn containers(
     let search = parameters.search.unwrap_or_default().trim().to_lowercase();
 
     let activity = activity(&state).await?;
-    let mut found: Vec<Found> = all(&state, &activity)
+    let mut found: Vec<Found> = all(&state, &activity, &visibility)
         .into_iter()
         .filter(|found| !running_only || found.is_running())
         .filter(|found| found.answers_search(&search))
@@ -194,12 +202,15 @@ fn list_position(cursor: &str) -> Result<(String, String), Problem> {
     ))]
 async fn container(
     Extract(state): Extract<State>,
+    visibility: Visibility,
     Path(id): Path<String>,
 ) -> Result<Json<ContainerView>, Problem> {
     let activity = activity(&state).await?;
-    let found = match state.parts.inventory.container(&id) {
+    let known = state.parts.inventory.container(&id);
+    let known = known.filter(|known| visibility.contains_id(&known.id));
+    let found = match known {
         Some(known) => Found::Known(known),
-        None => all(&state, &activity)
+        None => all(&state, &activity, &visibility)
             .into_iter()
             .filter(|found| found.answers_to(&id))
             .max_by_key(|found| activity.get(found.id()).map(|did| did.last_event))
@@ -214,20 +225,22 @@ async fn container(
 #[serde(deny_unknown_fields)]
 struct LogParameters {
     /// Begin, RFC 3339 or `now-15m`; an hour before the end when absent.
-    #[param(example = "now-15m")]
+    #[param(example = "now-15m", format = "instant")]
     start: Option<String>,
     /// End (not included), RFC 3339 or `now`; now when absent.
-    #[param(example = "now")]
+    #[param(example = "now", format = "instant")]
     end: Option<String>,
     /// Items of the page.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<usize>,
     /// Least urgent priority that is wanted, such as `Warning`; a list with commas is exactly those.
-    #[param(example = "Warning")]
+    #[param(example = "Warning", format = "priorities")]
     priority: Option<String>,
     /// Query; everything when empty.
+    #[param(format = "query")]
     query: Option<String>,
     /// `next_cursor` of the page before.
+    #[param(format = "event-cursor")]
     cursor: Option<String>,
     /// `desc` (newest first) or `asc`.
     #[param(pattern = "^(asc|desc)?$", default = "desc")]
@@ -243,6 +256,7 @@ struct LogParameters {
     responses((status = 200, body = EventList)))]
 async fn logs(
     Extract(state): Extract<State>,
+    visibility: Visibility,
     Path(id): Path<String>,
     Parameters(parameters): Parameters<LogParameters>,
 ) -> Result<Response, Problem> {
@@ -255,7 +269,7 @@ async fn logs(
         )?,
         filter: Filter::container(&id)
             .and(priority_filter(parameters.priority.as_deref())?)
-            .and(filter(parameters.query.as_deref())?),
+            .and(visibility.narrow(filter(parameters.query.as_deref())?)),
         order: order(parameters.order.as_deref())?,
         after: event_cursor(parameters.cursor.as_deref())?,
         limit: limit(parameters.limit, DEFAULT_LIMIT, MAX_LIMIT)?,
@@ -304,8 +318,8 @@ pub(super) enum Found {
     Seen(ContainerRef),
 }
 
-/// All containers: those of the inventory, and those that only events tell of.
-pub(super) fn all(state: &State, activity: &Activity) -> Vec<Found> {
+/// All containers that may be seen: those of the inventory, and those that only events tell of.
+pub(super) fn all(state: &State, activity: &Activity, visibility: &Visibility) -> Vec<Found> {
     let known = state.parts.inventory.containers();
     let ids: FxHashSet<&str> = known.iter().map(|known| known.id.as_str()).collect();
     let mut rows: Vec<&ContainerActivity> = activity
@@ -315,6 +329,7 @@ pub(super) fn all(state: &State, activity: &Activity) -> Vec<Found> {
     rows.sort_unstable_by(|a, b| a.container_id.cmp(&b.container_id));
     let mut found: Vec<Found> = rows.into_iter().map(|row| Found::Seen(seen(row))).collect();
     found.extend(known.iter().map(|known| Found::Known(Arc::clone(known))));
+    found.retain(|found| visibility.contains_id(found.id()));
     found
 }
 
@@ -328,7 +343,7 @@ fn seen(row: &ContainerActivity) -> ContainerRef {
 }
 
 impl Found {
-    fn id(&self) -> &str {
+    pub(super) fn id(&self) -> &str {
         match self {
             Self::Known(known) => &known.id,
             Self::Seen(reference) => &reference.id,

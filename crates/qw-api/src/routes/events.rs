@@ -14,6 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
 use crate::{
+    access::Visibility,
     event_view::EventView,
     parameters::{
         DEFAULT_LIMIT, MAX_LIMIT, Parameters, event_cursor, filter, limit, order, range,
@@ -51,17 +52,19 @@ pub(super) fn routes() -> Routes {
 #[serde(deny_unknown_fields)]
 struct EventParameters {
     /// Query, such as `rule:shell and priority>=Warning`; everything when empty.
+    #[param(format = "query")]
     query: Option<String>,
     /// Begin, RFC 3339 or `now-15m`; an hour before the end when absent.
-    #[param(example = "now-15m")]
+    #[param(example = "now-15m", format = "instant")]
     start: Option<String>,
     /// End (not included), RFC 3339 or `now`; now when absent.
-    #[param(example = "now")]
+    #[param(example = "now", format = "instant")]
     end: Option<String>,
     /// Items of the page.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<usize>,
     /// `next_cursor` of the page before.
+    #[param(format = "event-cursor")]
     cursor: Option<String>,
     /// `desc` (newest first) or `asc`.
     #[param(pattern = "^(asc|desc)?$", default = "desc")]
@@ -87,6 +90,7 @@ pub(super) struct EventList {
 ))]
 async fn events(
     Extract(state): Extract<State>,
+    visibility: Visibility,
     Parameters(parameters): Parameters<EventParameters>,
 ) -> Result<Response, Problem> {
     let query = EventQuery {
@@ -96,7 +100,7 @@ async fn events(
             HOUR,
             state.now(),
         )?,
-        filter: filter(parameters.query.as_deref())?,
+        filter: visibility.narrow(filter(parameters.query.as_deref())?),
         order: order(parameters.order.as_deref())?,
         after: event_cursor(parameters.cursor.as_deref())?,
         limit: limit(parameters.limit, DEFAULT_LIMIT, MAX_LIMIT)?,
@@ -141,21 +145,23 @@ fn write_page(mut page: EventPage) -> Result<Vec<u8>, QueryError> {
 
 /// Gives one event
 #[utoipa::path(get, path = "/api/events/{id}", tag = "events",
-    params(("id" = String, Path, description = "Number of the event", pattern = "^[0-9]+$")),
+    params(("id" = String, Path, description = "Number of the event", pattern = "^[0-9]{1,19}$")),
     responses(
         (status = 200, body = EventView),
         (status = 404, description = "There is none, or retention has dropped it", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 async fn event(
     Extract(state): Extract<State>,
+    visibility: Visibility,
     Path(id): Path<String>,
 ) -> Result<Json<EventView>, Problem> {
     let number: EventId = id
         .parse()
         .map_err(|_| Problem::invalid("the id of an event is a number"))?;
     let stored = state.ask(move |records| records.event(number)).await?;
-    let stored =
-        stored.ok_or_else(|| Problem::not_found(format!("there is no event `{number}`")))?;
+    let stored = stored
+        .filter(|stored| visibility.contains(&stored.event.container))
+        .ok_or_else(|| Problem::not_found(format!("there is no event `{number}`")))?;
     Ok(Json(stored.into()))
 }
 
@@ -165,15 +171,16 @@ async fn event(
 #[serde(deny_unknown_fields)]
 struct FacetParameters {
     /// Query; everything when empty.
+    #[param(format = "query")]
     query: Option<String>,
     /// Begin, RFC 3339 or `now-15m`; an hour before the end when absent.
-    #[param(example = "now-15m")]
+    #[param(example = "now-15m", format = "instant")]
     start: Option<String>,
     /// End (not included), RFC 3339 or `now`; now when absent.
-    #[param(example = "now")]
+    #[param(example = "now", format = "instant")]
     end: Option<String>,
     /// Names of fields with commas between them, at most 20.
-    #[param(example = "priority,rule")]
+    #[param(example = "priority,rule", format = "field-names-20")]
     fields: Option<String>,
     /// Values per field.
     #[param(minimum = 1, maximum = 100, default = 10)]
@@ -241,6 +248,7 @@ impl From<Facets> for FacetList {
 ))]
 async fn facets(
     Extract(state): Extract<State>,
+    visibility: Visibility,
     Parameters(parameters): Parameters<FacetParameters>,
 ) -> Result<Json<FacetList>, Problem> {
     let fields = field_names(parameters.fields.as_deref(), &DEFAULT_FACETS, 20)?;
@@ -251,7 +259,7 @@ async fn facets(
             HOUR,
             state.now(),
         )?,
-        filter: filter(parameters.query.as_deref())?,
+        filter: visibility.narrow(filter(parameters.query.as_deref())?),
         fields,
         limit: limit(parameters.limit, 10, 100)?,
         budget: state.parts.settings.query_budget,
@@ -284,7 +292,7 @@ pub(super) fn field_names(
     }
     if names
         .iter()
-        .any(|name| name.len() > 128 || name.chars().any(char::is_control))
+        .any(|name| name.chars().count() > 128 || name.chars().any(char::is_control))
     {
         return Err(Problem::invalid("a field has no such name"));
     }

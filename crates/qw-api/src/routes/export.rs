@@ -17,6 +17,7 @@ use utoipa::IntoParams;
 use utoipa_axum::routes;
 
 use crate::{
+    access::Visibility,
     event_view::json_line,
     parameters::{MAX_LIMIT, Parameters, filter, limit, order, range},
     problem::{Code, Problem},
@@ -57,18 +58,19 @@ pub(super) fn routes() -> Routes {
 #[serde(deny_unknown_fields)]
 struct ExportParameters {
     /// Query; everything when empty.
+    #[param(format = "query")]
     query: Option<String>,
     /// Begin, RFC 3339 or `now-15m`; an hour before the end when absent.
-    #[param(example = "now-15m")]
+    #[param(example = "now-15m", format = "instant")]
     start: Option<String>,
     /// End (not included), RFC 3339 or `now`; now when absent.
-    #[param(example = "now")]
+    #[param(example = "now", format = "instant")]
     end: Option<String>,
     /// `csv`, `json` (one array) or `ndjson` (one event a line).
     #[param(pattern = "^(csv|json|ndjson)?$", default = "csv")]
     format: Option<String>,
     /// Columns of `csv`: names of fields with commas between them, at most 50.
-    #[param(example = "time,priority,rule,output")]
+    #[param(example = "time,priority,rule,output", format = "field-names-50")]
     columns: Option<String>,
     /// Most events; all when absent, at most a million.
     #[param(minimum = 1, maximum = 1_000_000)]
@@ -86,6 +88,7 @@ struct ExportParameters {
 ))]
 async fn export(
     Extract(state): Extract<State>,
+    visibility: Visibility,
     Parameters(parameters): Parameters<ExportParameters>,
 ) -> Result<Response, Problem> {
     let form = match parameters.format.as_deref() {
@@ -110,7 +113,7 @@ async fn export(
             HOUR,
             now,
         )?,
-        filter: filter(parameters.query.as_deref())?,
+        filter: visibility.narrow(filter(parameters.query.as_deref())?),
         order: order(parameters.order.as_deref())?,
         after: None,
         limit: MAX_LIMIT,
@@ -267,7 +270,7 @@ impl Export {
 ///
 /// A cell that a spreadsheet would run as a formula gets an apostrophe in front: what attackers
 /// write into process names and paths ends up here.
-fn csv_row<'a>(text: &mut String, cells: impl Iterator<Item = &'a str>) {
+pub(super) fn csv_row<'a>(text: &mut String, cells: impl Iterator<Item = &'a str>) {
     for (index, cell) in cells.enumerate() {
         if index > 0 {
             text.push(',');

@@ -10,6 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
 use crate::{
+    access::Visibility,
     event_view::ByPriority,
     parameters::{Parameters, filter, range, span_of},
     problem::Problem,
@@ -39,15 +40,17 @@ pub(super) fn routes() -> Routes {
 #[serde(deny_unknown_fields)]
 struct HistogramParameters {
     /// Query; everything when empty.
+    #[param(format = "query")]
     query: Option<String>,
     /// Begin, RFC 3339 or `now-15m`; an hour before the end when absent.
-    #[param(example = "now-15m")]
+    #[param(example = "now-15m", format = "instant")]
     start: Option<String>,
     /// End (not included), RFC 3339 or `now`; now when absent.
-    #[param(example = "now")]
+    #[param(example = "now", format = "instant")]
     end: Option<String>,
-    /// Width of a bucket, such as `60s`; picked so that there are at most 120 when absent.
-    #[param(example = "60s")]
+    /// Width of a bucket, such as `60s`; picked so that there are at most 120 when absent. One that
+    /// would give more than 2,000 buckets is multiplied until it does not.
+    #[param(example = "60s", format = "span")]
     step: Option<String>,
 }
 
@@ -84,6 +87,7 @@ struct BucketView {
 ))]
 async fn histogram(
     Extract(state): Extract<State>,
+    visibility: Visibility,
     Parameters(parameters): Parameters<HistogramParameters>,
 ) -> Result<Json<HistogramView>, Problem> {
     let range = range(
@@ -95,7 +99,7 @@ async fn histogram(
     let step = step(parameters.step.as_deref(), range)?;
     let query = HistogramQuery {
         range,
-        filter: filter(parameters.query.as_deref())?,
+        filter: visibility.narrow(filter(parameters.query.as_deref())?),
         step,
         budget: state.parts.settings.query_budget,
     };
@@ -112,12 +116,11 @@ pub(super) fn step(asked: Option<&str>, range: TimeRange) -> Result<Duration, Pr
         let step = span_of(text)
             .filter(|step| !step.is_zero())
             .ok_or_else(|| Problem::invalid("`step` is no span such as `60s`"))?;
-        if seconds / step.as_secs() > MAX_BUCKETS {
-            return Err(Problem::invalid(format!(
-                "`step` would give more than {MAX_BUCKETS} buckets"
-            )));
-        }
-        return Ok(step);
+        // The least multiple that keeps to the bound; the answer says which it is.
+        let times = seconds.div_ceil(step.as_secs()).div_ceil(MAX_BUCKETS);
+        return Ok(Duration::from_secs(
+            step.as_secs().saturating_mul(times.max(1)),
+        ));
     }
     // One bucket less than wished, because the range need not begin with a bucket.
     let least = seconds.div_ceil(PREFERRED_BUCKETS - 1);
@@ -211,7 +214,10 @@ mod tests {
         assert_eq!(step(Some("60s"), range(0, 3_600)).unwrap().as_secs(), 60);
         assert!(step(Some("0s"), range(0, 3_600)).is_err());
         assert!(step(Some("x"), range(0, 3_600)).is_err());
-        assert!(step(Some("1s"), range(0, 86_400)).is_err());
+        assert_eq!(
+            step(Some("1s"), range(0, 86_400)).unwrap(),
+            Duration::from_secs(44)
+        );
     }
 
     #[test]

@@ -1,18 +1,24 @@
 //! Everything at a glance.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{Json, extract::State as Extract};
 use qw_event::{Category, Priority, Timestamp};
 use qw_pipeline::{Notice, SourceState};
 use qw_store::{
-    ContainerActivity, FacetQuery, HistogramQuery, RuleActivity, TimeRange, query::Filter,
+    ContainerActivity, FacetQuery, HistogramQuery, QueryError, RecordStore, RuleActivity,
+    TimeRange, query::Filter,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
 use crate::{
+    access::Visibility,
     event_view::{ByPriority, CategoryName, PriorityName},
     parameters::{Parameters, range},
     problem::Problem,
@@ -40,10 +46,10 @@ pub(super) fn routes() -> Routes {
 #[serde(deny_unknown_fields)]
 struct OverviewParameters {
     /// Begin, RFC 3339 or `now-24h`; a day before the end when absent.
-    #[param(example = "now-24h")]
+    #[param(example = "now-24h", format = "instant")]
     start: Option<String>,
     /// End (not included), RFC 3339 or `now`; now when absent.
-    #[param(example = "now")]
+    #[param(example = "now", format = "instant")]
     end: Option<String>,
 }
 
@@ -138,8 +144,8 @@ struct ContainerCounts {
     total: usize,
 }
 
-/// Sources.
-#[derive(Serialize, ToSchema)]
+/// Sources; zeros for whoever is confined to some containers.
+#[derive(Default, Serialize, ToSchema)]
 struct SourceCounts {
     /// All.
     total: usize,
@@ -149,8 +155,8 @@ struct SourceCounts {
     failing: usize,
 }
 
-/// Size and span of the store.
-#[derive(Serialize, ToSchema)]
+/// Size and span of the store; empty for whoever is confined to some containers.
+#[derive(Default, Serialize, ToSchema)]
 struct StoreView {
     /// Events that can be found.
     events: u64,
@@ -197,6 +203,7 @@ impl From<Notice> for NoticeView {
 ))]
 async fn overview(
     Extract(state): Extract<State>,
+    visibility: Visibility,
     Parameters(parameters): Parameters<OverviewParameters>,
 ) -> Result<Json<Overview>, Problem> {
     let now = state.now();
@@ -208,12 +215,16 @@ async fn overview(
     )?;
     let step = step(None, range)?;
     let budget = state.parts.settings.query_budget;
-    // Everything here comes from roll-ups.
-    let (rules, did, counted) = state
+    // Everything here comes from roll-ups, unless some of it is not to be seen.
+    let seen = visibility.filter();
+    let (rules, mut did, counted) = state
         .ask(move |records| {
-            let filter = Filter::everything();
+            let filter = seen.clone().unwrap_or_default();
             Ok((
-                records.rule_activity(range)?,
+                match seen {
+                    None => records.rule_activity(range)?,
+                    Some(seen) => seen_rules(records, seen, range, budget)?,
+                },
                 records.container_activity(range)?,
                 records.histogram(&HistogramQuery {
                     range,
@@ -225,10 +236,16 @@ async fn overview(
         })
         .await?;
     let day = activity(&state).await?;
-    let containers = all(&state, &day);
+    let containers = all(&state, &day, &visibility);
+    did.retain(|row| visibility.contains_id(&row.container_id));
+    let everything = visibility.is_everything();
     let parts = &state.parts;
     let store = parts.records.statistics();
-    let mut hosts = host_count(&state).await?;
+    let mut hosts = if everything {
+        host_count(&state).await?
+    } else {
+        0
+    };
     let engine_hosts: BTreeSet<&str> = containers
         .iter()
         .filter_map(|found| match found {
@@ -244,10 +261,20 @@ async fn overview(
         .collect();
     let images = images.len();
     let (by_priority, by_category) = sums(&rules);
+    let (events_total, event_rate_per_second, last_event) = if everything {
+        let total = rules.iter().map(|rule| rule.count).sum();
+        (total, parts.hub.rate(now), store.newest)
+    } else {
+        let rates = containers
+            .iter()
+            .map(|found| parts.hub.container_rate(found.id(), now));
+        let last = did.iter().map(|row| row.last_event).max();
+        (counted.total, rates.sum(), last)
+    };
     Ok(Json(Overview {
-        events_total: rules.iter().map(|rule| rule.count).sum(),
-        event_rate_per_second: parts.hub.rate(now),
-        last_event: store.newest,
+        events_total,
+        event_rate_per_second,
+        last_event,
         by_priority,
         by_category,
         top_rules: top_rules(rules),
@@ -258,24 +285,67 @@ async fn overview(
         },
         hosts,
         images,
-        sources: source_counts(&state),
+        sources: if everything {
+            source_counts(&state)
+        } else {
+            SourceCounts::default()
+        },
         histogram: filled(&counted, range, step),
-        store: StoreView {
-            events: store.events,
-            bytes: store.segment_bytes + store.catalogue_bytes,
-            oldest: store.oldest,
-            newest: store.newest,
+        store: if everything {
+            StoreView {
+                events: store.events,
+                bytes: store.segment_bytes + store.catalogue_bytes,
+                oldest: store.oldest,
+                newest: store.newest,
+            }
+        } else {
+            StoreView::default()
         },
         notices: parts
             .notices
             .newest_first()
             .into_iter()
-            .take(NOTICES)
+            .take(if everything { NOTICES } else { 0 })
             .map(NoticeView::from)
             .collect(),
         demo: parts.settings.demo,
         version: parts.settings.version,
     }))
+}
+
+/// The rules of the events that `seen` selects.
+fn seen_rules(
+    records: &dyn RecordStore,
+    seen: Filter,
+    range: TimeRange,
+    budget: Duration,
+) -> Result<Vec<RuleActivity>, QueryError> {
+    let counted = records.facets(&FacetQuery {
+        range,
+        filter: seen,
+        fields: vec!["rule".to_owned()],
+        limit: 1_000,
+        budget,
+    })?;
+    let counts: BTreeMap<String, u64> = counted
+        .facets
+        .into_iter()
+        .flat_map(|facet| facet.values)
+        .map(|entry| (entry.value, entry.count))
+        .collect();
+    // A rule nearly always has one priority and one category; the most frequent ones stand for it.
+    let mut rules: Vec<RuleActivity> = Vec::new();
+    for rule in records.rule_activity(range)? {
+        if let Some(count) = counts.get(&*rule.rule)
+            && rules.iter().all(|known| known.rule != rule.rule)
+        {
+            rules.push(RuleActivity {
+                count: *count,
+                ..rule
+            });
+        }
+    }
+    Ok(rules)
 }
 
 /// Hosts that events of the last day name; remembered for a minute.

@@ -17,6 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
 use crate::{
+    access::Visibility,
     parameters::{Parameters, limit},
     problem::Problem,
     routes::Routes,
@@ -107,12 +108,22 @@ struct FieldView {
 
 /// Lists the fields that queries can name
 #[utoipa::path(get, path = "/api/query/fields", tag = "query", responses((status = 200, body = FieldList)))]
-async fn fields(Extract(state): Extract<State>) -> Result<Json<FieldList>, Problem> {
-    let seen = match state.caches.fields.get(&()) {
+async fn fields(
+    Extract(state): Extract<State>,
+    visibility: Visibility,
+) -> Result<Json<FieldList>, Problem> {
+    // What is remembered comes from all events.
+    let remembered = visibility
+        .is_everything()
+        .then(|| state.caches.fields.get(&()))
+        .flatten();
+    let seen = match remembered {
         Some(seen) => seen,
         None => {
-            let seen = seen_fields(&state).await?;
-            state.caches.fields.put((), Arc::clone(&seen));
+            let seen = seen_fields(&state, &visibility).await?;
+            if visibility.is_everything() {
+                state.caches.fields.put((), Arc::clone(&seen));
+            }
             seen
         }
     };
@@ -131,14 +142,14 @@ async fn fields(Extract(state): Extract<State>) -> Result<Json<FieldList>, Probl
     }))
 }
 
-async fn seen_fields(state: &State) -> Result<Arc<[String]>, Problem> {
+async fn seen_fields(state: &State, visibility: &Visibility) -> Result<Arc<[String]>, Problem> {
     let now = state.now();
     let query = EventQuery {
         range: TimeRange {
             start: now.saturating_sub(RECENT),
             end: now,
         },
-        filter: Filter::everything(),
+        filter: visibility.narrow(Filter::everything()),
         order: Order::NewestFirst,
         after: None,
         limit: SAMPLE,
@@ -166,10 +177,10 @@ async fn seen_fields(state: &State) -> Result<Arc<[String]>, Problem> {
 #[serde(deny_unknown_fields)]
 struct ValueParameters {
     /// Name of the field.
-    #[param(example = "rule")]
+    #[param(example = "rule", min_length = 1, max_length = 128)]
     field: String,
     /// Beginning of the values.
-    #[param(example = "Te")]
+    #[param(example = "Te", max_length = 256)]
     prefix: Option<String>,
     /// Most values.
     #[param(minimum = 1, maximum = 100, default = 20)]
@@ -189,6 +200,7 @@ struct ValueList {
 ))]
 async fn values(
     Extract(state): Extract<State>,
+    visibility: Visibility,
     Parameters(parameters): Parameters<ValueParameters>,
 ) -> Result<Json<ValueList>, Problem> {
     let ValueParameters {
@@ -196,11 +208,11 @@ async fn values(
         prefix,
         limit: asked,
     } = parameters;
-    if field.is_empty() || field.len() > 128 {
+    if field.is_empty() || field.chars().count() > 128 {
         return Err(Problem::invalid("`field` is not the name of a field"));
     }
     let prefix = prefix.unwrap_or_default();
-    if prefix.len() > 256 {
+    if prefix.chars().count() > 256 {
         return Err(Problem::invalid("`prefix` is too long"));
     }
     let now = state.now();
@@ -218,7 +230,7 @@ async fn values(
             start: now.saturating_sub(RECENT),
             end: now,
         },
-        filter,
+        filter: visibility.narrow(filter),
         fields: vec![field],
         limit: limit(asked, 20, 100)?,
         budget: Duration::from_millis(500),

@@ -10,10 +10,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use qw_event::EventId;
 use qw_store::query::Filter;
 use serde::Deserialize;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
 use crate::{
+    access::Visibility,
     guard::Caller,
     listen::Stopping,
     parameters::{Parameters, filter, priority_filter},
@@ -33,23 +34,41 @@ pub(super) fn routes() -> Routes {
 #[serde(deny_unknown_fields)]
 struct StreamParameters {
     /// Query; everything when empty.
+    #[param(format = "query")]
     query: Option<String>,
     /// Least urgent priority that is wanted, such as `Warning`; a list with commas is exactly those.
-    #[param(example = "Warning")]
+    #[param(example = "Warning", format = "priorities")]
     priority: Option<String>,
     /// Resumes after this event; the header `Last-Event-ID` says the same and wins.
+    #[param(pattern = "^[0-9]{0,19}$")]
     last_event_id: Option<String>,
+}
+
+/// One event of a stream, as clients of server-sent events see it.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes messages to readers of the document")]
+struct StreamEvent {
+    /// Cursor to resume from.
+    #[schema(pattern = "^[0-9]+$", example = "123")]
+    id: String,
+    /// Always `message`: events have no names.
+    #[schema(pattern = "^message$")]
+    event: Option<String>,
+    /// JSON: `{"type":"event|alert|heartbeat|gap","ts":"…","container":"…","payload":…}`.
+    #[schema(content_media_type = "application/json")]
+    data: String,
 }
 
 /// Streams the events of all containers
 ///
 /// Server-sent events without names. `id` is a cursor; `data` is
-/// `{"type":"event|heartbeat|gap","ts":"…","container":"…","payload":…}`. Events are merged over
-/// 500 ms into `{"events":[…]}`; a heartbeat `{"last_event_id":"…"}` comes at once and every 30 s;
+/// `{"type":"event|alert|heartbeat|gap","ts":"…","container":"…","payload":…}`. Events are merged over
+/// 500 ms into `{"events":[…]}`; what has become of alerts comes before the events that caused it, as
+/// `{"alerts":[…]}`; a heartbeat `{"last_event_id":"…"}` comes at once and every 30 s;
 /// `{"missed":n,"from":"…","to":"…"}` tells of a gap. Clients give a stream up after 90 s of
 /// silence.
 #[utoipa::path(get, path = "/api/stream", tag = "streams", params(StreamParameters), responses(
-    (status = 200, description = "The stream", body = String, content_type = "text/event-stream"),
+    (status = 200, description = "The stream", body = StreamEvent, content_type = "text/event-stream"),
     (status = 503, description = "There are as many streams as there may be", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 async fn stream(
@@ -71,7 +90,7 @@ async fn stream(
         StreamParameters,
     ),
     responses(
-        (status = 200, description = "The stream", body = String, content_type = "text/event-stream"),
+        (status = 200, description = "The stream", body = StreamEvent, content_type = "text/event-stream"),
         (status = 503, description = "There are as many streams as there may be", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 async fn container_stream(
@@ -112,8 +131,10 @@ fn open(
         .hub
         .join()
         .ok_or_else(|| Problem::unavailable("there are as many streams as there may be"))?;
+    let visibility = Visibility::new(caller.0.scope.clone(), &state.parts.inventory);
     let container_id = container.map_or(String::new(), |asked| {
         let known = state.parts.inventory.container(&asked);
+        let known = known.filter(|known| visibility.contains_id(&known.id));
         known.map_or(asked, |known| known.id.clone())
     });
     let stop = stopping

@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
-use qw_auth::Scope;
+use qw_auth::Permission;
 use qw_event::Timestamp;
 use qw_store::StateChange;
 use serde::{Deserialize, Serialize};
@@ -14,20 +14,25 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use crate::{
+    access::Audit,
     guard::Caller,
     parameters::Body,
     problem::{Code, Problem, ProblemBody},
-    routes::Routes,
+    routes::{Routes, access::blocking},
     state::State,
 };
 
 const VIEWS: &str = "views";
 const MAX_VIEWS: usize = 1_000;
 const MAX_NAME_CHARACTERS: usize = 100;
-const MAX_STATE_BYTES: usize = 16 << 10;
+const MAX_STATE_CHARACTERS: usize = 16 << 10;
 
-pub(super) fn routes() -> Routes {
-    vec![routes!(views, create), routes!(delete)]
+pub(super) fn read_routes() -> Routes {
+    vec![routes!(views)]
+}
+
+pub(super) fn write_routes() -> Routes {
+    vec![routes!(create), routes!(change, delete)]
 }
 
 /// A saved view.
@@ -108,11 +113,13 @@ struct NewView {
 ))]
 async fn create(
     Extract(state): Extract<State>,
+    audit: Audit,
     caller: Caller,
     Body(new): Body<NewView>,
 ) -> Result<Response, Problem> {
     let name = plain("name", &new.name)?;
     let page = plain("page", &new.page)?;
+    check_state(&new.state)?;
     if !page
         .bytes()
         .all(|byte| byte.is_ascii_lowercase() || byte == b'-')
@@ -120,11 +127,6 @@ async fn create(
         return Err(Problem::invalid(
             "`page` is the name of a page, such as `events`",
         ));
-    }
-    if new.state.len() > MAX_STATE_BYTES {
-        return Err(Problem::invalid(format!(
-            "`state` is longer than {MAX_STATE_BYTES} bytes"
-        )));
     }
     if read(&state).await?.len() >= MAX_VIEWS {
         return Err(Problem::new(
@@ -142,17 +144,55 @@ async fn create(
         owner: caller.0.username,
         created: state.now(),
     };
-    let (key, value) = (view.id.clone(), to_json(&view)?);
-    state
-        .documents(move |documents| {
-            documents.apply(&[StateChange::Put {
-                collection: VIEWS,
-                key: &key,
-                value: &value,
-            }])
-        })
-        .await?;
+    put(&state, &view, "view.create", audit).await?;
     Ok((StatusCode::CREATED, Json(view)).into_response())
+}
+
+/// What is to be different in a view; what is absent stays.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ViewChange {
+    /// What people call it.
+    #[schema(
+        min_length = 1,
+        max_length = 100,
+        pattern = r"^[^\x00-\x1F\x7F-\x9F]*[^\s\x00-\x1F\x7F-\x9F][^\x00-\x1F\x7F-\x9F]*$"
+    )]
+    name: Option<String>,
+    /// Query string of the page's address.
+    #[schema(max_length = 16_384)]
+    state: Option<String>,
+    /// True when other users should see it too.
+    shared: Option<bool>,
+}
+
+/// Changes a saved view
+#[utoipa::path(patch, path = "/api/views/{id}", tag = "views", request_body = ViewChange,
+    params(("id" = String, Path, description = "Id of the view")),
+    responses(
+        (status = 200, body = View),
+        (status = 404, description = "There is no such view", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+async fn change(
+    Extract(state): Extract<State>,
+    audit: Audit,
+    caller: Caller,
+    Path(id): Path<String>,
+    Body(change): Body<ViewChange>,
+) -> Result<Json<View>, Problem> {
+    let mut view = changeable(&state, &caller, &id).await?;
+    if let Some(name) = change.name {
+        view.name = plain("name", &name)?;
+    }
+    if let Some(text) = change.state {
+        check_state(&text)?;
+        view.state = text;
+    }
+    if let Some(shared) = change.shared {
+        view.shared = shared;
+    }
+    put(&state, &view, "view.change", audit).await?;
+    Ok(Json(view))
 }
 
 /// Removes a saved view
@@ -164,11 +204,28 @@ async fn create(
     ))]
 async fn delete(
     Extract(state): Extract<State>,
+    audit: Audit,
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
+    changeable(&state, &caller, &id).await?;
+    audit.action("view.delete", &id);
+    blocking(&state, move |state| {
+        let change = StateChange::Delete {
+            collection: VIEWS,
+            key: &id,
+        };
+        let (access, now) = (&state.parts.access, state.now());
+        access.write(&[change], &audit, now)
+    })
+    .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The view, when `caller` sees it and may change or remove it.
+async fn changeable(state: &State, caller: &Caller, id: &str) -> Result<View, Problem> {
     let missing = || Problem::not_found(format!("there is no view `{id}`"));
-    let view = read(&state)
+    let view = read(state)
         .await?
         .into_iter()
         .find(|view| view.id == id)
@@ -177,18 +234,40 @@ async fn delete(
     if !is_own && !view.shared {
         return Err(missing());
     }
-    if !is_own && !caller.0.allows(Scope::Admin) {
+    if !is_own && !caller.0.allows(Permission::ManageAccess) {
         return Err(Problem::new(Code::Forbidden, "the view is another user's"));
     }
-    state
-        .documents(move |documents| {
-            documents.apply(&[StateChange::Delete {
-                collection: VIEWS,
-                key: &id,
-            }])
-        })
-        .await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(view)
+}
+
+async fn put(
+    state: &State,
+    view: &View,
+    action: &'static str,
+    audit: Audit,
+) -> Result<(), Problem> {
+    let (key, value) = (view.id.clone(), to_json(view)?);
+    audit.action(action, &key);
+    audit.detail(view.name.clone());
+    blocking(state, move |state| {
+        let change = StateChange::Put {
+            collection: VIEWS,
+            key: &key,
+            value: &value,
+        };
+        let (access, now) = (&state.parts.access, state.now());
+        access.write(&[change], &audit, now)
+    })
+    .await
+}
+
+fn check_state(text: &str) -> Result<(), Problem> {
+    if text.chars().count() > MAX_STATE_CHARACTERS {
+        return Err(Problem::invalid(format!(
+            "`state` is longer than {MAX_STATE_CHARACTERS} characters"
+        )));
+    }
+    Ok(())
 }
 
 async fn read(state: &State) -> Result<Vec<View>, Problem> {

@@ -1,5 +1,6 @@
 //! Setup, sessions, passwords, tokens.
 
+use http::Method;
 use qw_auth::Scope;
 use serde_json::json;
 
@@ -326,6 +327,27 @@ async fn saved_views_belong_to_their_maker_unless_shared() {
     let list = harness.get("/api/views", &session).await.json();
     assert_eq!(list["items"], json!([made]));
     let path = format!("/api/views/{}", made["id"].as_str().unwrap());
+    let renamed = harness
+        .call(
+            Method::PATCH,
+            &path,
+            &session,
+            Some(r#"{"name":" shells at night "}"#),
+        )
+        .await
+        .expect(200)
+        .json();
+    let mut expected = made.clone();
+    expected["name"] = json!("shells at night");
+    assert_eq!(renamed, expected);
+    for bad in [r#"{"name":" "}"#, r#"{"owner":"eve"}"#] {
+        let answer = harness
+            .call(Method::PATCH, &path, &session, Some(bad))
+            .await;
+        assert_eq!(answer.code(), "invalid_parameter", "{bad}");
+    }
+    let list = harness.get("/api/views", &session).await.json();
+    assert_eq!(list["items"], json!([expected]));
     harness.delete(&path, &session).await.expect(204);
     harness.delete(&path, &session).await.expect(404);
     let long = json!({ "name": "x".repeat(101), "page": "events", "state": "" }).to_string();

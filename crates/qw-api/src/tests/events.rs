@@ -626,6 +626,9 @@ async fn the_metrics_know_each_route_by_its_template() {
             pipeline: &parts.pipeline,
             store: &parts.records.statistics(),
             streams: parts.hub.snapshot(),
+            profiles: parts.profiles.lock().stats(),
+            alerts: &parts.desk.counts(),
+            sinks: &[],
             process: None,
         },
     );

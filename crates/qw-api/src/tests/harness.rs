@@ -7,16 +7,18 @@ use std::sync::{
 
 use axum::{Router, body::Body};
 use http::{HeaderMap, Method, Request, StatusCode, header};
-use qw_auth::{NewToken, PasswordHashes, Role, Scope};
+use qw_alerts::{Desk, DeskOptions};
+use qw_auth::{DataScope, NewToken, PasswordHashes, Role, Scope};
 use qw_event::{Batch, BatchId, SourceId, StoredEvent, Timestamp};
 use qw_inventory::{Container, Inventory};
-use qw_pipeline::{Notices, Pipeline, SourceStatuses};
-use qw_store::{Appended, Embedded, RecordStore, StateStore};
+use qw_pipeline::{Notices, Pipeline, SharedProfiles, SourceStatuses};
+use qw_store::{AlertStore, Appended, Embedded, RecordStore, StateStore};
 use serde_json::Value;
 use tower::ServiceExt;
 
 use crate::{
     Access, AccessOptions, Hub, HubOptions, Parts, Settings, State,
+    access::{Audit, NewUser, Visitor},
     event_view::tests::event,
     layers::{Hosts, around},
     routes,
@@ -103,11 +105,25 @@ impl Harness {
             notices.clone(),
             qw_pipeline::Options::default(),
         );
+        let alerts = Arc::clone(&store) as Arc<dyn AlertStore>;
+        let desk = Desk::open(
+            Arc::clone(&alerts),
+            Arc::clone(&documents),
+            DeskOptions::default(),
+            START,
+        )
+        .unwrap();
         let now = Arc::new(AtomicI64::new(START.as_nanos()));
         let clock = Arc::clone(&now);
         let mut parts = Parts {
             records,
             documents,
+            alerts,
+            desk,
+            profiles: SharedProfiles::new(parking_lot::Mutex::new(qw_profile::Profiles::new(
+                qw_profile::Options::default(),
+            ))),
+            notifications: None,
             access,
             hub: Hub::new(hub, store.last_id()),
             sources,
@@ -250,6 +266,71 @@ impl Harness {
             csrf: Some(answer.json()["csrf_token"].as_str().unwrap().to_owned()),
             token: None,
         }
+    }
+
+    /// Makes the user `name`, confined to `scope` if there is one, and a session.
+    pub(super) fn session_of(&self, name: &str, role: Role, scope: Option<DataScope>) -> Proof {
+        let access = &self.state.parts.access;
+        let now = self.now();
+        let new = NewUser {
+            name: name.to_owned(),
+            password: Some(PASSWORD.to_owned()),
+            role,
+            scope,
+        };
+        access.add_user(new, &Audit::system(), now).unwrap();
+        self.again(name)
+    }
+
+    /// Another session of the user `name`.
+    pub(super) fn again(&self, name: &str) -> Proof {
+        let visitor = Visitor {
+            address: std::net::Ipv4Addr::LOCALHOST.into(),
+            agent: "test".to_owned(),
+        };
+        let access = &self.state.parts.access;
+        let signed_in = access
+            .sign_in(name, PASSWORD, &visitor, &Audit::system(), self.now())
+            .unwrap();
+        Proof {
+            cookie: Some(format!(
+                "quaywatch_session={}",
+                signed_in.secret.cookie_value()
+            )),
+            csrf: Some(signed_in.secret.csrf_token()),
+            token: None,
+        }
+    }
+
+    /// A token with `scopes` that the user `name` has made.
+    pub(super) fn token_of(&self, name: &str, scopes: &[Scope]) -> Proof {
+        let asked = NewToken {
+            name: "test".to_owned(),
+            scopes: scopes.iter().copied().collect(),
+            expires: None,
+            created_by: name.to_owned(),
+        };
+        let access = &self.state.parts.access;
+        let (_, secret) = access
+            .add_token(asked, false, &Audit::system(), self.now())
+            .unwrap();
+        Proof {
+            token: Some(secret.expose().to_owned()),
+            ..Proof::default()
+        }
+    }
+
+    /// Status of the answer, whose body is not read.
+    pub(super) async fn status(
+        &self,
+        method: Method,
+        path: &str,
+        proof: &Proof,
+        body: Option<&str>,
+    ) -> u16 {
+        let request = request(method, path, proof, body);
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        response.status().as_u16()
     }
 
     pub(super) async fn get(&self, path: &str, proof: &Proof) -> Answer {

@@ -289,7 +289,7 @@ async fn a_revoked_token_ends_its_streams_at_once() {
     let id = access.tokens()[0].id.clone();
     let reading = tokio::spawn(async move { client.next().await.is_none() });
     tokio::time::sleep(Duration::from_secs(1)).await;
-    access.revoke_token(&id).unwrap();
+    access.revoke_token(&id, harness.now()).unwrap();
     assert!(reading.await.unwrap());
     assert_eq!(begun.elapsed(), Duration::from_secs(1));
 }
@@ -328,4 +328,51 @@ async fn streams_are_bounded_in_number() {
     assert!(refused.headers.contains_key("retry-after"));
     drop(second);
     Client::open(&harness, "/api/stream", &reader, None).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_tells_of_ones_own_containers_only() {
+    let mut harness = Harness::new();
+    let scope = qw_auth::DataScope {
+        namespaces: vec!["shop".to_owned()],
+        labels: Vec::new(),
+    };
+    let own = harness.session_of("ada", qw_auth::Role::LogReader, Some(scope));
+    let events = |now, rules: &[(&str, &str)]| -> Vec<qw_event::Event> {
+        let made = rules.iter().map(|(rule, namespace)| {
+            let mut event = event(0, now, rule, "web").event;
+            event.container = std::sync::Arc::new(qw_event::ContainerRef {
+                k8s_namespace: (*namespace).into(),
+                ..qw_event::ContainerRef::clone(&event.container)
+            });
+            event
+        });
+        made.collect()
+    };
+    let now = harness.now();
+    harness.store_events(events(now, &[("a", "shop"), ("b", "bank"), ("c", "")]));
+    let mut client = Client::open(&harness, "/api/stream", &own, Some("0")).await;
+    let mut told = Vec::new();
+    while told.len() < 2 {
+        let message = client.next().await.unwrap();
+        if message.kind == "event" {
+            told.extend(message.rules().into_iter().map(ToOwned::to_owned));
+            harness.store_events(events(now, &[("d", "bank"), ("e", "shop")]));
+        } else {
+            assert_eq!(message.kind, "heartbeat");
+        }
+    }
+    assert_eq!(told, ["a", "e"]);
+    // Other rights end the stream; the client comes back with them.
+    let change = crate::access::UserChange {
+        scope: Some(None),
+        ..crate::access::UserChange::default()
+    };
+    let access = &harness.state.parts.access;
+    access
+        .change_user("ada", change, &crate::access::Audit::system(), now)
+        .unwrap();
+    while let Some(message) = client.next().await {
+        assert_ne!(message.kind, "event");
+    }
 }

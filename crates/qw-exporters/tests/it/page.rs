@@ -7,12 +7,14 @@ use std::{
     time::Duration,
 };
 
+use qw_alerts::AlertCounts;
 use qw_event::{
-    Category, ContainerRef, DropReason, Event, EventId, InvalidReason, Outcome, Priority, SourceId,
-    StoredEvent, Timestamp,
+    AlertSource, AlertState, Category, ContainerRef, Detection, DropReason, Event, EventId,
+    InvalidReason, Outcome, Priority, SourceId, StoredEvent, Timestamp,
 };
 use qw_exporters::{
-    Format, Inputs, Kind, Metrics, Options, Page, ProcessSnapshot, StreamSnapshot, families,
+    Format, Inputs, Kind, Metrics, Options, Page, ProcessSnapshot, SinkSnapshot, StreamSnapshot,
+    families,
 };
 use qw_pipeline::{PipelineStatistics, SourceState, SourceStatuses};
 use qw_store::StoreStatistics;
@@ -52,6 +54,18 @@ pub(crate) fn event(number: u64) -> Event {
     }
 }
 
+fn detection(stored: &StoredEvent) -> Detection {
+    Detection {
+        event: 0,
+        source: AlertSource::Falco,
+        rule: Arc::clone(&stored.event.rule),
+        priority: stored.event.priority,
+        workload: "".into(),
+        score: None,
+        reasons: Vec::new(),
+    }
+}
+
 fn render(page: Page, format: Format) -> String {
     let metrics = Metrics::new(Options::new("1.2.3"));
     let sources = SourceStatuses::default();
@@ -72,6 +86,9 @@ fn render(page: Page, format: Format) -> String {
         })
         .collect();
     metrics.observer().committed(&id, &events, NOW);
+    for stored in events.iter() {
+        metrics.observer().detected(&detection(stored), stored);
+    }
     metrics
         .http()
         .record("GET", "/api/events/{id}", 200, Duration::from_millis(12));
@@ -94,6 +111,26 @@ fn render(page: Page, format: Format) -> String {
                 clients: 2,
                 ..StreamSnapshot::default()
             },
+            profiles: qw_profile::Stats {
+                profiles: 7,
+                learning: 2,
+                ..qw_profile::Stats::default()
+            },
+            alerts: &AlertCounts {
+                open: [((AlertState::New, Priority::Error), 4)].into(),
+                silenced: 3,
+            },
+            sinks: &[SinkSnapshot {
+                name: String::from("on-call"),
+                outcomes: [
+                    ("sent", 5),
+                    ("failed", 0),
+                    ("filtered", 1),
+                    ("missing", 0),
+                    ("retried", 2),
+                ],
+                lag: 6,
+            }],
             process: Some(ProcessSnapshot {
                 max_fds: Some(1024),
                 ..ProcessSnapshot::default()
@@ -169,6 +206,7 @@ fn sums_are_the_events_stored() {
     for (text, family) in [
         (&main, "syscall_events_total{"),
         (&main, "falco_events_total{"),
+        (&main, "security_alerts_total{"),
         (&falco, "falco_events{"),
         (&falco, "falcosecurity_falcosidekick_falco_events_total{"),
     ] {
@@ -190,6 +228,27 @@ fn counters_of_the_store_are_told_from_its_sizes() {
     ] {
         assert!(text.contains(line), "{line} is missing in\n{text}");
     }
+}
+
+#[test]
+fn profiles_alerts_and_sinks_are_told() {
+    let text = render(Page::Main, Format::Text);
+    for line in [
+        r#"quaywatch_profiles{state="learning"} 2"#,
+        r#"quaywatch_profiles{state="detecting"} 5"#,
+        r#"quaywatch_profile_events_total{outcome="ignored",reason="set_up"} 0"#,
+        r#"quaywatch_alerts_open{state="new",priority="Error"} 4"#,
+        r#"quaywatch_alerts_open{state="acknowledged",priority="Debug"} 0"#,
+        "quaywatch_alerts_silenced 3",
+        r#"quaywatch_notifications_total{sink="on-call",outcome="retried"} 2"#,
+        r#"quaywatch_notification_lag{sink="on-call"} 6"#,
+    ] {
+        assert!(
+            text.lines().any(|other| other == line),
+            "{line} is missing in\n{text}"
+        );
+    }
+    assert!(!text.contains(r#"state="closed""#));
 }
 
 #[test]

@@ -2,9 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use qw_alerts::AlertCounts;
 use qw_event::{InvalidReason, SourceId};
 use qw_exporters::{Format, Inputs, Metrics, Options, Page, StreamSnapshot};
 use qw_pipeline::{CancellationToken, Notices, Pipeline, SharedContainerIndex, SourceStatuses};
+use qw_profile::Stats;
 use qw_store::{Embedded, RecordStore};
 
 use crate::page::{NOW, event};
@@ -63,6 +65,9 @@ async fn sums_of_series_are_the_events_on_disk() {
             pipeline: &statistics,
             store: &store.statistics(),
             streams: StreamSnapshot::default(),
+            profiles: Stats::default(),
+            alerts: &AlertCounts::default(),
+            sinks: &[],
             process: None,
         },
     );

@@ -5,7 +5,7 @@ use std::{net::Ipv4Addr, sync::LazyLock, time::Duration};
 use qw_event::{ContainerRef, Timestamp};
 
 use super::{
-    random::hexadecimal,
+    random::{drawn, hexadecimal},
     roles::{ROLES, Role, RoleName},
 };
 
@@ -95,9 +95,13 @@ pub(super) static FLEET: LazyLock<Fleet> = LazyLock::new(Fleet::build);
 impl Fleet {
     /// The container at `share` (0 to 1) of the way through the weights.
     pub(super) fn at_share(&self, share: f64) -> &DemoContainer {
+        self.at(self.index_at_share(share))
+    }
+
+    /// Its number.
+    pub(super) fn index_at_share(&self, share: f64) -> usize {
         let total = self.weights.last().copied().unwrap_or(0.0);
-        let index = self.weights.partition_point(|sum| *sum <= share * total);
-        self.at(index)
+        self.weights.partition_point(|sum| *sum <= share * total)
     }
 
     /// The container with the number `index`, counted around.
@@ -107,8 +111,13 @@ impl Fleet {
 
     /// A container of `role`; `choice` says which.
     pub(super) fn of_role(&self, role: RoleName, choice: u64) -> &DemoContainer {
+        self.at(self.index_of_role(role, choice))
+    }
+
+    /// Its number.
+    pub(super) fn index_of_role(&self, role: RoleName, choice: u64) -> usize {
         let indices = &self.by_role[role as usize];
-        self.at(indices[choice as usize % indices.len()])
+        indices[choice as usize % indices.len()]
     }
 
     /// The container named `name`.
@@ -312,11 +321,7 @@ fn container((index, place): (usize, &Place)) -> DemoContainer {
             (String::new(), labels)
         }
         Belongs::Kubernetes { namespace } => {
-            let pod = format!(
-                "{workload}-{}-{}",
-                hexadecimal(workload, 9),
-                hexadecimal(place.name, 5)
-            );
+            let pod = format!("{workload}-{}-{}", drawn(workload, 9), drawn(place.name, 5));
             let labels = vec![
                 ("io.kubernetes.container.name", workload.to_owned()),
                 ("io.kubernetes.pod.name", pod.clone()),

@@ -61,3 +61,11 @@ pub(super) fn hexadecimal(name: &str, digits: usize) -> String {
     text.truncate(digits);
     text
 }
+
+/// `letters` letters that follow from `name`, of those that Kubernetes ends the names of pods with.
+pub(super) fn drawn(name: &str, letters: usize) -> String {
+    const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+    let mut random = Random::of(&[hash(name)]);
+    let drawn = (0..letters).filter_map(|_| random.pick(LETTERS));
+    drawn.map(|letter| char::from(*letter)).collect()
+}

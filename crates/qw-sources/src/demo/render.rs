@@ -25,6 +25,8 @@ pub(super) struct Process<'a> {
     pub(super) terminal: u64,
     pub(super) user: &'a str,
     pub(super) uid: u32,
+    /// The program is not part of the image.
+    pub(super) is_foreign: bool,
 }
 
 /// What it was done to.
@@ -33,6 +35,16 @@ pub(super) enum Target<'a> {
     File {
         path: &'a str,
         call: &'a str,
+        access: Access,
+    },
+    /// A file gets another name.
+    Renamed {
+        from: &'a str,
+        to: &'a str,
+    },
+    /// A file goes.
+    Removed {
+        path: &'a str,
     },
     Connection {
         client: (Ipv4Addr, u16),
@@ -41,6 +53,15 @@ pub(super) enum Target<'a> {
         /// True for `tcp`, false for `udp`.
         reliable: bool,
     },
+}
+
+/// What an event says of how a file was opened.
+#[derive(Clone, Copy)]
+pub(super) enum Access {
+    /// Nothing: not every rule says it.
+    Unsaid,
+    Read,
+    Write,
 }
 
 /// Writes lines; remembers the text of the current second, which most neighbours share.
@@ -123,9 +144,15 @@ impl Renderer {
         line.push_str(target.call());
         match target {
             Target::Nothing => {}
-            Target::File { path, .. } => {
+            Target::File { path, .. } | Target::Removed { path } => {
                 line.push_str(" file=");
                 push_escaped(line, path);
+            }
+            Target::Renamed { from, to } => {
+                line.push_str(" file=");
+                push_escaped(line, from);
+                line.push_str(" new_name=");
+                push_escaped(line, to);
             }
             Target::Connection { reliable, .. } => {
                 line.push_str(" connection=");
@@ -180,7 +207,20 @@ impl Renderer {
         push_text(line, "container.image.repository", container.repository);
         push_text(line, "container.image.tag", container.tag);
         push_text(line, "container.name", container.name);
-        line.push_str("\",\"evt.time\":");
+        let opened = match target {
+            Target::File {
+                access: Access::Read,
+                ..
+            } => "\"evt.arg.flags\":\"O_RDONLY|O_CLOEXEC\",\"evt.is_open_write\":false,",
+            Target::File {
+                access: Access::Write,
+                ..
+            } => "\"evt.arg.flags\":\"O_WRONLY|O_CREAT|O_APPEND\",\"evt.is_open_write\":true,",
+            _ => "",
+        };
+        line.push_str("\",");
+        line.push_str(opened);
+        line.push_str("\"evt.time\":");
         // Falco's clock is after 1970.
         push_number(line, u64::try_from(time.as_nanos()).unwrap_or(0));
         line.push_str(",\"evt.type\":\"");
@@ -198,11 +238,16 @@ impl Renderer {
                 push_text(line, "fd.name", path);
                 push_text(line, "fd.type", "file");
             }
+            Target::Renamed { from, to } => {
+                push_text(line, "fs.path.source", from);
+                push_text(line, "fs.path.target", to);
+            }
+            Target::Removed { path } => push_text(line, "fs.path.name", path),
             Target::Connection {
                 client,
                 server,
+                call,
                 reliable,
-                ..
             } => {
                 line.push_str("\",\"fd.cip\":\"");
                 push_address(line, client.0);
@@ -211,7 +256,12 @@ impl Renderer {
                 line.push_str(",\"fd.l4proto\":\"");
                 line.push_str(protocol(*reliable));
                 push_text(line, "fd.name", &self.connection);
-                line.push_str("\",\"fd.sip\":\"");
+                // Of all calls about a connection this one has a number: that of standard input.
+                line.push_str(if *call == "dup3" {
+                    "\",\"fd.num\":0,\"fd.sip\":\""
+                } else {
+                    "\",\"fd.sip\":\""
+                });
                 push_address(line, server.0);
                 line.push_str("\",\"fd.sport\":");
                 push_number(line, u64::from(server.1));
@@ -227,7 +277,12 @@ impl Renderer {
             push_text(line, "proc.cmdline", process.command);
         }
         push_text(line, "proc.exepath", process.path);
-        push_text(line, "proc.name", process.name);
+        line.push_str(if process.is_foreign {
+            "\",\"proc.is_exe_upper_layer\":true,\"proc.name\":\""
+        } else {
+            "\",\"proc.name\":\""
+        });
+        push_escaped(line, process.name);
         line.push_str("\",\"proc.pid\":");
         push_number(line, process.pid);
         line.push_str(",\"proc.pname\":\"");
@@ -248,6 +303,8 @@ impl Target<'_> {
         match self {
             Self::Nothing => "execve",
             Self::File { call, .. } | Self::Connection { call, .. } => call,
+            Self::Renamed { .. } => "rename",
+            Self::Removed { .. } => "unlinkat",
         }
     }
 }

@@ -562,5 +562,53 @@ pub(super) fn choose(number: u64) -> &'static Rule {
 
 /// The rule named `name`.
 pub(super) fn named(name: &str) -> Option<&'static Rule> {
-    RULES.iter().find(|rule| rule.name == name)
+    RULES.iter().chain(&OTHERS).find(|rule| rule.name == name)
 }
+
+/// Rules that only the story of the fleet sets off: first those that see everything, named as the
+/// ones that are shipped for Falco.
+static OTHERS: [Rule; 4] = [
+    Rule {
+        name: PROCESSES,
+        priority: Priority::Debug,
+        message: "Program started",
+        tags: &["process", "quaywatch"],
+        about: About::UsualProcess,
+    },
+    Rule {
+        name: CONNECTIONS,
+        priority: Priority::Debug,
+        message: "Connection made or taken",
+        tags: &["network", "quaywatch"],
+        about: About::UsualConnection,
+    },
+    Rule {
+        name: FILES,
+        priority: Priority::Debug,
+        message: "File opened, renamed or removed",
+        tags: &["file", "quaywatch"],
+        about: About::UsualFile,
+    },
+    Rule {
+        name: "DB program spawned process",
+        priority: Priority::Notice,
+        message: "Database started another program",
+        tags: &[
+            "T1190",
+            "container",
+            "database",
+            "host",
+            "maturity_incubating",
+            "mitre_execution",
+            "process",
+        ],
+        about: About::UsualProcess,
+    },
+];
+
+/// Sees every program that starts.
+pub(super) const PROCESSES: &str = "Quaywatch process activity";
+/// Sees every connection.
+pub(super) const CONNECTIONS: &str = "Quaywatch network activity";
+/// Sees every file that is opened, renamed or removed.
+pub(super) const FILES: &str = "Quaywatch file activity";

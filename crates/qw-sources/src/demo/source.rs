@@ -20,6 +20,8 @@ pub const KIND: &str = "demo";
 pub struct Config {
     /// The same seed tells the same story.
     pub seed: u64,
+    /// When the story began, around which its attacks lie; `None` for when the source starts.
+    pub began: Option<Timestamp>,
     /// Events per second on the average of a day.
     pub rate: f64,
     /// How much past there is when the demo is new, in hours.
@@ -32,6 +34,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             seed: 1,
+            began: None,
             rate: 12.0,
             backfill_hours: 24,
             speed: 1.0,
@@ -89,16 +92,16 @@ impl Source for DemoSource {
     ) -> Result<(), SourceError> {
         let Self { config, clock } = *self;
         let status = Arc::clone(intake.status());
-        let began = clock();
+        let starts = clock();
         let back_fill = Duration::from_secs(u64::from(config.backfill_hours) * 3600);
-        let mut told = stored_position(&intake, began)
+        let mut told = stored_position(&intake, starts)
             .await?
             .unwrap_or(Timestamp::MIN)
-            .max(began.saturating_sub(back_fill));
-        status.set_state(SourceState::Running, began);
+            .max(starts.saturating_sub(back_fill));
+        status.set_state(SourceState::Running, starts);
 
         let mut teller = Teller {
-            generator: Generator::new(config.seed),
+            generator: Generator::new(config.seed, config.began.unwrap_or(starts)),
             parser: Parser::default(),
         };
         let mut ticks = interval(TICK);

@@ -26,6 +26,8 @@ pub(super) struct Content {
     head: Vec<u8>,
     /// Length and time of change when the end was last seen.
     seen: Option<(u64, i64)>,
+    /// It was found to be written anew.
+    replaced: bool,
 }
 
 #[derive(Debug)]
@@ -173,6 +175,7 @@ impl Content {
             taken: read,
             head,
             seen: None,
+            replaced: false,
         })
     }
 
@@ -212,11 +215,14 @@ impl Content {
         Ok(byte == *b"\n")
     }
 
-    /// True when the file was emptied or written anew since its end was seen; asked at the end only.
+    /// True when the file was emptied or written anew since it was last read.
     pub(super) fn is_replaced(&mut self) -> io::Result<bool> {
         let Reader::Plain(file) = &self.reader else {
             return Ok(false);
         };
+        if self.replaced {
+            return Ok(true);
+        }
         let Some(seen) = self.seen else {
             return Ok(false);
         };
@@ -228,16 +234,22 @@ impl Content {
         if is_now == seen {
             return Ok(false);
         }
-        let mut head = vec![0; self.head.len()];
-        let length = file.file().read_at(&mut head, 0)?;
-        head.truncate(length);
-        Ok(head != self.head)
+        has_another_head(file, &self.head)
     }
 
-    /// Reads on into `buffer`; the number of bytes, zero at the end.
+    /// Reads on into `buffer`; the number of bytes, zero at the end and when the file was written
+    /// anew.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = match &mut self.reader {
-            Reader::Plain(file) => file.read(buffer)?,
+            Reader::Plain(file) => {
+                let length = file.read(buffer)?;
+                // Asked after the reading, so that nothing of another content is taken for ours.
+                self.replaced = has_another_head(file, &self.head)?;
+                if self.replaced {
+                    return Ok(0);
+                }
+                length
+            }
             Reader::Gzip(_, decoder) => decoder.read(buffer)?,
         };
         let room = HEAD_BYTES.saturating_sub(self.head.len());
@@ -258,6 +270,13 @@ impl Content {
             Reader::Plain(file) | Reader::Gzip(file, _) => file,
         }
     }
+}
+
+/// True when `file` no longer begins with `head`.
+fn has_another_head(file: &File, head: &[u8]) -> io::Result<bool> {
+    let mut now = vec![0; head.len()];
+    let length = file.file().read_at(&mut now, 0)?;
+    Ok(now.get(..length) != Some(head))
 }
 
 /// Reads `offset` bytes away; their number, and the first of them.

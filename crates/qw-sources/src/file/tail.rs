@@ -94,6 +94,9 @@ impl Tail {
             });
             return Ok(Step::Read);
         }
+        if current.is_replaced()? {
+            return self.go_on_elsewhere(each);
+        }
 
         let named = Listed::at(&self.path)?;
         if named

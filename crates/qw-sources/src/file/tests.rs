@@ -44,12 +44,7 @@ impl Log {
     fn read(&mut self) -> Vec<String> {
         let mut seen = Vec::new();
         loop {
-            let step = self.tail.step(|line| {
-                seen.push(match line {
-                    Line::Whole(line) => String::from_utf8_lossy(line).into_owned(),
-                    Line::TooLong(_, length) => format!("too long: {length}"),
-                });
-            });
+            let step = self.tail.step(|line| seen.push(text(line)));
             match step.unwrap() {
                 Step::Read => {}
                 Step::AtEnd | Step::Missing => return seen,
@@ -63,6 +58,13 @@ impl Log {
         let place = self.tail.place().unwrap();
         let place = Place::from_text(&place.to_text()).unwrap();
         self.tail = Tail::new(&self.path("log"), Start::At(place), 100);
+    }
+}
+
+fn text(line: &Line<'_>) -> String {
+    match line {
+        Line::Whole(line) => String::from_utf8_lossy(line).into_owned(),
+        Line::TooLong(_, length) => format!("too long: {length}"),
     }
 }
 
@@ -149,6 +151,29 @@ fn what_only_the_copy_got_is_read_from_the_copy() {
     File::create(log.path("log")).unwrap();
     log.append("log", "c\n");
     log.check(&[&b, "c"]);
+}
+
+#[test]
+fn a_file_written_anew_before_it_was_read_to_its_end_is_noticed() {
+    let mut log = Log::new();
+    let lines = |name: &str| -> Vec<String> {
+        (0..8_000)
+            .map(|number| format!("{name} {number:06} {}", "x".repeat(50)))
+            .collect()
+    };
+    let (old, new) = (lines("old"), lines("newer"));
+    log.append("log", &(old.join("\n") + "\n"));
+    let mut seen = Vec::new();
+    // Opened, and read in part.
+    for _ in 0..2 {
+        log.tail.step(|line| seen.push(text(line))).expect("a step");
+    }
+    assert!((1..old.len()).contains(&seen.len()), "{}", seen.len());
+    fs_err::copy(log.path("log"), log.path("log.1")).unwrap();
+    File::create(log.path("log")).unwrap();
+    log.append("log", &(new.join("\n") + "\n"));
+    seen.extend(log.read());
+    assert!(seen.iter().eq(old.iter().chain(&new)), "{}", seen.len());
 }
 
 #[test]

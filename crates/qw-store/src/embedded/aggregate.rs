@@ -3,10 +3,11 @@
 use std::{
     collections::BTreeMap,
     ops::Range,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use parquet::errors::Result as ParquetResult;
 use qw_event::{Priority, StoredEvent, Timestamp};
 use rustc_hash::FxHashMap;
@@ -17,14 +18,14 @@ use crate::{
     embedded::{
         Embedded, View,
         format::{Column, ColumnSet},
-        hot::HotChunk,
-        plan::{Plan, columns_of_field},
+        plan::{Plan, columns_of_field, number},
         rollup::{self, Cell, HOUR_MINUTES, MINUTE, Names},
-        rows::{address, as_str, priority, read_events},
-        segment::Segment,
+        rows::{as_str, priority, read_events},
+        scan::{Matched, Scanned},
         segment_reader::{GroupReader, Rows},
+        totals::Totals,
     },
-    query::for_each_value,
+    query::{for_each_output_value, for_each_value},
 };
 
 /// A histogram has at most this many intervals with events.
@@ -34,143 +35,12 @@ const MAX_VALUES: usize = 65_536;
 /// A facet query asks for at most this many fields.
 const MAX_FIELDS: usize = 32;
 
-/// Matching events of one unit.
-enum Matched<'a> {
-    Hot(&'a [&'a StoredEvent]),
-    /// Ascending indices of rows.
-    Rows(&'a mut GroupReader, &'a [u32]),
-}
+type RollUpSums = Arc<[rollup::Sum]>;
 
-/// How far a scan came.
-#[derive(Debug, Clone, Copy)]
-struct Scanned {
-    events: u64,
-    complete: bool,
-}
+/// The sums asked for last: after how many commits, of which minutes.
+pub(super) type NewestSums = Mutex<Option<(u64, Range<i64>, RollUpSums)>>;
 
 impl Embedded {
-    /// Hands the matching events to `visit`, unit by unit, the newest first.
-    fn scan(
-        &self,
-        view: &View,
-        plan: &Plan<'_>,
-        budget: Duration,
-        mut visit: impl FnMut(Matched<'_>) -> ParquetResult<()>,
-    ) -> Scanned {
-        enum Unit<'a> {
-            Hot(&'a HotChunk),
-            Segment(&'a Arc<Segment>),
-        }
-        let started = Instant::now();
-        let counters = &self.counters;
-        let mut scanned = Scanned {
-            events: 0,
-            complete: true,
-        };
-        let hot = view
-            .hot
-            .iter()
-            .map(|chunk| (chunk.max_time, Unit::Hot(chunk)));
-        let segments = view
-            .segments
-            .iter()
-            .map(|segment| (segment.row.max_time, Unit::Segment(segment)));
-        let mut units: Vec<(i64, Unit<'_>)> = hot.chain(segments).collect();
-        units.sort_by_key(|(max_time, _)| std::cmp::Reverse(*max_time));
-        for (_, unit) in units {
-            match unit {
-                Unit::Hot(chunk) => {
-                    if !plan.overlaps(chunk.min_time, chunk.max_time) {
-                        continue;
-                    }
-                    if started.elapsed() > budget {
-                        scanned.complete = false;
-                        break;
-                    }
-                    scanned.events += chunk.events.len() as u64;
-                    let matching: Vec<&StoredEvent> = chunk
-                        .events
-                        .iter()
-                        .filter(|stored| {
-                            plan.times.contains(&stored.event.time.as_nanos())
-                                && plan.matches(&stored.event)
-                        })
-                        .collect();
-                    if let Err(error) = visit(Matched::Hot(&matching)) {
-                        tracing::error!(%error, "events in memory cannot be counted");
-                        scanned.complete = false;
-                    }
-                }
-                Unit::Segment(segment) => {
-                    if !plan.may_match_segment(&segment.row) {
-                        counters.segments_pruned.fetch_add(1, Relaxed);
-                        continue;
-                    }
-                    let result = self.scan_segment(
-                        segment,
-                        plan,
-                        &mut scanned,
-                        &|| started.elapsed() > budget,
-                        &mut visit,
-                    );
-                    if let Err(error) = result {
-                        self.report_damage(segment, &error);
-                        scanned.complete = false;
-                    }
-                    if started.elapsed() > budget && !scanned.complete {
-                        break;
-                    }
-                }
-            }
-        }
-        if !scanned.complete {
-            counters.queries_cut.fetch_add(1, Relaxed);
-        }
-        scanned
-    }
-
-    fn scan_segment(
-        &self,
-        segment: &Segment,
-        plan: &Plan<'_>,
-        scanned: &mut Scanned,
-        is_over: &dyn Fn() -> bool,
-        visit: &mut impl FnMut(Matched<'_>) -> ParquetResult<()>,
-    ) -> ParquetResult<()> {
-        let counters = &self.counters;
-        let file = self.cache.open(segment)?;
-        counters.segments_read.fetch_add(1, Relaxed);
-        for group in (0..file.groups().len()).rev() {
-            let parts = plan.parts_of_group(&file, group)?;
-            if parts.is_empty() {
-                counters.row_groups_skipped.fetch_add(1, Relaxed);
-                continue;
-            }
-            if is_over() {
-                scanned.complete = false;
-                return Ok(());
-            }
-            counters.row_groups_read.fetch_add(1, Relaxed);
-            let mut reader = file.group(group);
-            let layout = reader.layout();
-            scanned.events += parts.iter().map(|part| part.len() as u64).sum::<u64>();
-            let within =
-                plan.times.contains(&layout.min_time) && plan.times.contains(&layout.max_time);
-            let mut candidates: Vec<u32> = parts.into_iter().flatten().collect();
-            if !within {
-                let times = reader.numbers(Column::Time, Rows::All)?;
-                candidates.retain(|row| plan.times.contains(&times[*row as usize]));
-            }
-            let candidates = plan.preselect(&mut reader, candidates)?;
-            let mut rows = Vec::with_capacity(candidates.len());
-            for slice in candidates.chunks(1024) {
-                rows.extend(plan.verify(&mut reader, slice)?);
-            }
-            visit(Matched::Rows(&mut reader, &rows))?;
-        }
-        Ok(())
-    }
-
     pub(super) fn count_histogram(&self, query: &HistogramQuery) -> Result<Histogram, QueryError> {
         let step = i64::try_from(query.step.as_nanos()).unwrap_or(i64::MAX);
         if query.step < Duration::from_secs(1) {
@@ -182,17 +52,14 @@ impl Embedded {
         let view = self.view();
         let names = self.names();
         let plan = Plan::new(&query.filter, range, &names);
-        let mut buckets = Buckets {
-            step,
-            counts: BTreeMap::new(),
-            full: false,
-        };
+        let mut buckets = Buckets::new(step);
         let complete = if plan.exact && step % MINUTE == 0 {
             self.histogram_from_roll_ups(&plan, &names, &mut buckets, query.budget)?
         } else {
-            let scanned = self.scan(&view, &plan, query.budget, |matched| {
+            let start = || Buckets::new(step);
+            let count = |buckets: &mut Buckets, matched: Matched<'_>| {
                 if buckets.full {
-                    return Ok(());
+                    return Ok(true);
                 }
                 match matched {
                     Matched::Hot(events) => {
@@ -209,9 +76,14 @@ impl Embedded {
                             buckets.add(time, priority(number)?, 1);
                         }
                     }
+                    Matched::Whole(..) => return Ok(false),
                 }
-                Ok(())
-            });
+                Ok(true)
+            };
+            let (parts, scanned) = self.scan(&view, &plan, query.budget, start, count);
+            for part in parts {
+                buckets.absorb(part);
+            }
             scanned.complete
         };
         if buckets.full {
@@ -316,9 +188,7 @@ impl Embedded {
                         Timestamp::from_nanos(times.end),
                     );
                     let edge = Plan::new(&query.filter, TimeRange { start, end }, &names);
-                    let scanned = self.scan(&view, &edge, query.budget, |matched| {
-                        count_fields(&mut rolled, matched)
-                    });
+                    let scanned = self.scan_facets(&view, &edge, query.budget, &mut rolled);
                     result.complete &= scanned.complete;
                     result.scanned += scanned.events;
                 }
@@ -326,9 +196,7 @@ impl Embedded {
         }
         if !read.is_empty() {
             let budget = query.budget.saturating_sub(started.elapsed());
-            let scanned = self.scan(&view, &plan, budget, |matched| {
-                count_fields(&mut read, matched)
-            });
+            let scanned = self.scan_facets(&view, &plan, budget, &mut read);
             result.complete &= scanned.complete;
             result.scanned = result.scanned.max(scanned.events);
         }
@@ -339,6 +207,29 @@ impl Embedded {
         Ok(result)
     }
 
+    fn scan_facets(
+        &self,
+        view: &View,
+        plan: &Plan<'_>,
+        budget: Duration,
+        counts: &mut [&mut FieldCount],
+    ) -> Scanned {
+        let fields: Vec<String> = counts.iter().map(|count| count.field.clone()).collect();
+        let start = || -> Vec<FieldCount> {
+            let fields = fields.iter();
+            fields.map(|field| FieldCount::new(field)).collect()
+        };
+        let (parts, scanned) = self.scan(view, plan, budget, start, |counts, matched| {
+            count_fields(counts, matched, &self.totals)
+        });
+        for part in parts {
+            for (count, part) in counts.iter_mut().zip(part) {
+                count.absorb(part);
+            }
+        }
+        scanned
+    }
+
     fn facets_from_roll_ups(
         &self,
         plan: &Plan<'_>,
@@ -347,20 +238,17 @@ impl Embedded {
         counts: &mut [&mut FieldCount],
     ) -> Result<u64, QueryError> {
         let mut judge = RollUpJudge::new(plan, names);
-        let mut sums: FxHashMap<(u32, u32, u8), u64> = FxHashMap::default();
-        self.readers.read("read roll-ups", |connection| {
-            rollup::counts(connection, minutes, |cell, count| {
-                if judge.priority_if_matching(cell).is_some() {
-                    *sums
-                        .entry((cell.container, cell.rule, cell.priority))
-                        .or_default() += count;
-                }
-            })
-        })?;
         let mut total = 0;
-        let mut sums: Vec<_> = sums.into_iter().collect();
-        sums.sort_unstable();
-        for ((container, rule, priority), count) in sums {
+        for ((container, rule, priority), count) in self.roll_up_sums(minutes)?.iter().copied() {
+            let cell = Cell {
+                minute: minutes.start,
+                container,
+                rule,
+                priority,
+            };
+            if judge.priority_if_matching(cell).is_none() {
+                continue;
+            }
             total += count;
             let (Some(container), Some(rule)) =
                 (names.containers.get(&container), names.rules.get(&rule))
@@ -386,6 +274,28 @@ impl Embedded {
         Ok(total)
     }
 
+    /// Sums over `minutes`, remembered until something is written: several questions about the same
+    /// range come together.
+    fn roll_up_sums(&self, minutes: &Range<i64>) -> Result<RollUpSums, QueryError> {
+        // Read before the roll-ups: what is written meanwhile makes the memory old, never wrong.
+        let commits = self.counters.commits();
+        {
+            let newest = self.sums.lock();
+            if let Some((at, range, sums)) = &*newest
+                && *at == commits
+                && range == minutes
+            {
+                return Ok(Arc::clone(sums));
+            }
+        }
+        let sums = self.readers.read("read roll-ups", |connection| {
+            rollup::sums(connection, minutes)
+        })?;
+        let sums: RollUpSums = sums.into();
+        *self.sums.lock() = Some((commits, minutes.clone(), Arc::clone(&sums)));
+        Ok(sums)
+    }
+
     pub(super) fn count_containers(
         &self,
         range: TimeRange,
@@ -393,15 +303,13 @@ impl Embedded {
         let names = self.names();
         let minutes = rollup::minute_of(range.start.as_nanos())..minutes_up(range.end.as_nanos());
         let mut sums: BTreeMap<u32, [u64; 8]> = BTreeMap::new();
-        let rows = self.readers.read("read roll-ups", |connection| {
-            rollup::counts(connection, &minutes, |cell, count| {
-                let by_priority = sums.entry(cell.container).or_default();
-                if let Some(sum) = by_priority.get_mut(usize::from(cell.priority)) {
-                    *sum += count;
-                }
-            })?;
-            rollup::containers(connection)
-        })?;
+        for ((container, _, priority), count) in self.roll_up_sums(&minutes)?.iter().copied() {
+            let by_priority = sums.entry(container).or_default();
+            if let Some(sum) = by_priority.get_mut(usize::from(priority)) {
+                *sum += count;
+            }
+        }
+        let rows = self.readers.read("read roll-ups", rollup::containers)?;
         // A container may have had several names; they count as one, under the latest.
         let mut merged: BTreeMap<(Arc<str>, Arc<str>), ContainerActivity> = BTreeMap::new();
         for (number, by_priority) in sums {
@@ -444,11 +352,9 @@ impl Embedded {
         let names = self.names();
         let minutes = rollup::minute_of(range.start.as_nanos())..minutes_up(range.end.as_nanos());
         let mut sums: BTreeMap<(u32, u8), u64> = BTreeMap::new();
-        self.readers.read("read roll-ups", |connection| {
-            rollup::counts(connection, &minutes, |cell, count| {
-                *sums.entry((cell.rule, cell.priority)).or_default() += count;
-            })
-        })?;
+        for ((_, rule, priority), count) in self.roll_up_sums(&minutes)?.iter().copied() {
+            *sums.entry((rule, priority)).or_default() += count;
+        }
         let mut activities: Vec<RuleActivity> = sums
             .into_iter()
             .filter_map(|((rule, priority), count)| {
@@ -523,6 +429,23 @@ struct Buckets {
 }
 
 impl Buckets {
+    fn new(step: i64) -> Self {
+        Self {
+            step,
+            counts: BTreeMap::new(),
+            full: false,
+        }
+    }
+
+    fn absorb(&mut self, other: Self) {
+        self.full |= other.full;
+        for (start, by_priority) in other.counts {
+            for (priority, count) in Priority::ALL.into_iter().zip(by_priority) {
+                self.add(start, priority, count);
+            }
+        }
+    }
+
     fn add(&mut self, time: i64, priority: Priority, count: u64) {
         let start = time.saturating_sub(time.rem_euclid(self.step));
         if self.counts.len() >= MAX_BUCKETS && !self.counts.contains_key(&start) {
@@ -625,15 +548,24 @@ impl FieldCount {
         }
     }
 
-    /// The column of texts that holds the field's values as they are, if there is one.
-    fn plain_column(&self) -> Option<Column> {
+    fn absorb(&mut self, other: Self) {
+        self.folded += other.folded;
+        let mut values: Vec<_> = other.values.into_iter().collect();
+        values.sort_unstable();
+        for (value, count) in values {
+            self.add(&value, count);
+        }
+    }
+
+    /// The column of few different values that holds the field's values as they are, if there is
+    /// one.
+    fn narrow_column(&self) -> Option<Column> {
         Column::ALL.into_iter().find(|column| {
             self.columns == ColumnSet::of(&[*column])
                 && !matches!(
                     column,
                     Column::Id
                         | Column::Time
-                        | Column::Priority
                         | Column::Tags
                         | Column::Output
                         | Column::OutputFields
@@ -663,7 +595,12 @@ impl FieldCount {
     }
 }
 
-fn count_fields(counts: &mut [&mut FieldCount], matched: Matched<'_>) -> ParquetResult<()> {
+/// Counts the values of what matched; false when a segment is to be read row by row.
+fn count_fields(
+    counts: &mut [FieldCount],
+    matched: Matched<'_>,
+    totals: &Totals,
+) -> ParquetResult<bool> {
     match matched {
         Matched::Hot(events) => {
             for stored in events {
@@ -672,31 +609,35 @@ fn count_fields(counts: &mut [&mut FieldCount], matched: Matched<'_>) -> Parquet
                 }
             }
         }
+        Matched::Whole(segment, file) => {
+            let mut found = Vec::with_capacity(counts.len());
+            for count in counts.iter() {
+                let Some(column) = count.narrow_column() else {
+                    return Ok(false);
+                };
+                match totals.of(segment, file, column)? {
+                    Some(counts) => found.push(counts),
+                    None => return Ok(false),
+                }
+            }
+            for (count, values) in counts.iter_mut().zip(found) {
+                for (value, sum) in values.iter() {
+                    count.add(value, *sum);
+                }
+            }
+        }
         Matched::Rows(reader, rows) => {
             let mut others = ColumnSet::default();
             for count in counts.iter_mut() {
-                if count.columns == ColumnSet::of(&[Column::Priority]) {
-                    let mut sums = [0; 8];
-                    for number in reader.priorities(Rows::Some(rows))? {
-                        sums[usize::from(priority(number)?.as_number())] += 1;
-                    }
-                    for (priority, sum) in Priority::ALL.into_iter().zip(sums) {
-                        if sum > 0 {
-                            count.add(priority.as_str(), sum);
-                        }
-                    }
-                } else if let Some(column) = count.plain_column() {
-                    let values = reader.texts(column, Rows::Some(rows))?;
-                    let mut sums = FxHashMap::default();
-                    for value in &values {
-                        if !value.is_empty() {
-                            sums.entry(address(value)).or_insert((value, 0)).1 += 1;
-                        }
-                    }
-                    let mut sums: Vec<_> = sums.into_values().collect();
-                    sums.sort_unstable_by_key(|(value, _)| value.data());
-                    for (value, sum) in sums {
-                        count.add(as_str(value)?, sum);
+                if let Some(column) = count.narrow_column() {
+                    count_column(count, reader, column, rows)?;
+                } else if count.columns == ColumnSet::of(&[Column::OutputFields]) {
+                    for json in reader.texts(Column::OutputFields, Rows::Some(rows))? {
+                        let field = std::mem::take(&mut count.field);
+                        for_each_output_value(as_str(&json)?, &field, &mut |value| {
+                            count.add(value, 1);
+                        });
+                        count.field = field;
                     }
                 } else {
                     others = others.union(count.columns);
@@ -706,8 +647,8 @@ fn count_fields(counts: &mut [&mut FieldCount], matched: Matched<'_>) -> Parquet
                 for slice in rows.chunks(1024) {
                     for stored in read_events(reader, slice, others)? {
                         for count in counts.iter_mut() {
-                            let is_counted = count.plain_column().is_some()
-                                || count.columns == ColumnSet::of(&[Column::Priority]);
+                            let is_counted = count.narrow_column().is_some()
+                                || count.columns == ColumnSet::of(&[Column::OutputFields]);
                             if !is_counted {
                                 count_event(count, &stored);
                             }
@@ -715,6 +656,31 @@ fn count_fields(counts: &mut [&mut FieldCount], matched: Matched<'_>) -> Parquet
                     }
                 }
             }
+        }
+    }
+    Ok(true)
+}
+
+fn count_column(
+    count: &mut FieldCount,
+    reader: &mut GroupReader,
+    column: Column,
+    rows: &[u32],
+) -> ParquetResult<()> {
+    let codes = reader.codes(column)?;
+    let all = rows.len() == codes.rows.len();
+    let counts = codes.counts((!all).then_some(rows));
+    let mut sums: Vec<_> = codes
+        .values
+        .iter()
+        .zip(counts)
+        .filter(|(value, sum)| *sum > 0 && !value.is_empty())
+        .collect();
+    sums.sort_unstable_by_key(|(value, _)| value.data());
+    for (value, sum) in sums {
+        match column {
+            Column::Priority => count.add(priority(number(value)?)?.as_str(), sum),
+            _ => count.add(as_str(value)?, sum),
         }
     }
     Ok(())

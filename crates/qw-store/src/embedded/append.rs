@@ -2,14 +2,15 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use qw_event::{Batch, BatchId, EventId, Position, StoredEvent};
+use qw_event::{AlertChange, Batch, BatchId, EventId, Position, StoredEvent};
 use rusqlite::Connection;
 
 use crate::{
-    Appended, SourceCursor, StoreError,
+    Appended, Companion, SourceCursor, StoreError,
     embedded::{
-        Embedded,
+        Embedded, alerts,
         catalogue::{self, HotRow},
+        check_state,
         hot::{self, HotChunk},
         rollup::{self, Added},
         segment::{Bounds, NewSegment, Segment},
@@ -36,6 +37,7 @@ impl Embedded {
     pub(super) fn append_batches(
         &self,
         batches: &mut Vec<Batch>,
+        companion: &mut dyn Companion,
     ) -> Result<Vec<Appended>, StoreError> {
         let too_long = |position: &Position| position.0.len() > MAX_POSITION;
         if batches
@@ -52,10 +54,19 @@ impl Embedded {
         }
         let mut appended = Vec::with_capacity(batches.len());
         let mut new_segment = None;
+        let mut companion_changes = Vec::new();
         let result = self.transact(
             "append events",
-            |connection| self.write_batches(connection, batches, &mut appended, &mut new_segment),
-            |written| self.show(written),
+            |connection| {
+                let written =
+                    self.write_batches(connection, batches, &mut appended, &mut new_segment)?;
+                let changes = accompany(connection, companion, &appended)?;
+                Ok((written, changes))
+            },
+            |(written, changes)| {
+                self.show(written);
+                companion_changes = changes;
+            },
         );
         if let Err(error) = result {
             if let Some(segment) = new_segment {
@@ -69,6 +80,7 @@ impl Embedded {
             return Err(error);
         }
         batches.clear();
+        companion.committed(companion_changes);
         Ok(appended)
     }
 
@@ -89,7 +101,7 @@ impl Embedded {
         let failed = |doing| move |source| StoreError::Catalogue { doing, source };
         let mut last_id = self.view.read().last_id;
         let first_id = last_id + 1;
-        for batch in batches {
+        for batch in batches.iter_mut() {
             if !claim(connection, batch, last_id).map_err(failed("record a position"))? {
                 self.counters.batches_repeated.fetch_add(1, Relaxed);
                 appended.push(Appended::Duplicate);
@@ -104,15 +116,19 @@ impl Embedded {
             });
             appended.push(Appended::Stored(stored.collect()));
         }
-        let chunks: Vec<Arc<[StoredEvent]>> = appended
+        let chunks: Vec<(Arc<[StoredEvent]>, i64)> = appended
             .iter()
-            .filter_map(|appended| match appended {
-                Appended::Stored(events) if !events.is_empty() => Some(Arc::clone(events)),
+            .zip(batches.iter())
+            .filter_map(|(appended, batch)| match appended {
+                Appended::Stored(events) if !events.is_empty() => {
+                    Some((Arc::clone(events), hot::age_time(events, batch.received)))
+                }
                 Appended::Stored(_) | Appended::Duplicate => None,
             })
             .collect();
-        let events = || chunks.iter().flat_map(|events| events.iter());
-        let count = chunks.iter().map(|events| events.len()).sum::<usize>();
+        let events = || chunks.iter().flat_map(|(events, _)| events.iter());
+        let count = chunks.iter().map(|(events, _)| events.len()).sum::<usize>();
+        let age_time = chunks.iter().map(|(_, age)| *age).max().unwrap_or_default();
         if count == 0 {
             let (added, place) = (Added::default(), Place::Nowhere);
             return Ok(Written {
@@ -136,7 +152,7 @@ impl Embedded {
                 groups = writer.groups();
                 Ok(())
             })?);
-            let row = segment.row(Bounds::of(events()), groups, &tally);
+            let row = segment.row(Bounds::of(events()), age_time, groups, &tally);
             catalogue::insert_segment(connection, &row).map_err(failed("record a segment"))?;
             Place::Segment(self.segment(row))
         } else {
@@ -144,13 +160,17 @@ impl Embedded {
                 doing: "pack events",
                 source,
             })?;
-            let chunks: Vec<Arc<HotChunk>> = chunks.into_iter().filter_map(HotChunk::new).collect();
+            let chunks: Vec<Arc<HotChunk>> = chunks
+                .into_iter()
+                .filter_map(|(events, age_time)| HotChunk::new(events, age_time))
+                .collect();
             let times = chunks.iter().map(|chunk| (chunk.min_time, chunk.max_time));
             let row = HotRow {
                 first_id,
                 last_id,
                 min_time: times.clone().map(|(min, _)| min).min().unwrap_or_default(),
                 max_time: times.map(|(_, max)| max).max().unwrap_or_default(),
+                age_time,
                 count: count as u64,
                 payload,
             };
@@ -182,6 +202,25 @@ impl Embedded {
             }
         }
     }
+}
+
+/// Writes what `companion` wants committed with the events; returns the history with its numbers.
+fn accompany(
+    connection: &Connection,
+    companion: &mut dyn Companion,
+    appended: &[Appended],
+) -> Result<Vec<AlertChange>, StoreError> {
+    let failed = |doing| move |source| StoreError::Catalogue { doing, source };
+    let accompaniment = companion.accompany(appended);
+    for change in &accompaniment.state {
+        let change = change.as_change();
+        check_state(&change)?;
+        catalogue::change_state(connection, &change).map_err(failed("write state"))?;
+    }
+    if accompaniment.alerts.is_empty() {
+        return Ok(Vec::new());
+    }
+    alerts::write(connection, &accompaniment.alerts).map_err(failed("write alerts"))
 }
 
 /// Moves the source on to `batch`; false when it was stored before.

@@ -7,7 +7,10 @@
 
 use qw_event::Event;
 
-use crate::query::{MAX_TOKEN_BYTES, event_tokens, tokens};
+use crate::{
+    embedded::trigrams::Trigrams,
+    query::{MAX_TOKEN_BYTES, event_tokens, fold, tokens},
+};
 
 /// Bytes of one block.
 pub(super) const BLOCK_BYTES: usize = 32;
@@ -25,6 +28,8 @@ const RECENT: usize = 1024;
 /// Numbers of at least this many digits, such as times in nanoseconds, are left out: nearly every
 /// event has its own, and hardly anyone looks for them.
 const LONG_NUMBER: usize = 9;
+/// Bytes of the longest character; tokens are cut between characters.
+const MAX_CHARACTER: usize = 4;
 const SALTS: [u32; LANES] = [
     0x47b6_137b,
     0x4497_4d91,
@@ -45,19 +50,21 @@ pub(super) enum Kind {
     Rule = 2,
 }
 
-/// A bloom filter being filled.
-pub(super) struct BloomBuilder {
+/// A bloom filter being filled, and with it the trigrams of what is entered.
+pub(super) struct BloomBuilder<'a> {
     blocks: Vec<[u32; LANES]>,
     recent: Vec<u64>,
     seen: rustc_hash::FxHashSet<(usize, usize)>,
+    trigrams: &'a mut Trigrams,
 }
 
-impl BloomBuilder {
-    pub(super) fn new() -> Self {
+impl<'a> BloomBuilder<'a> {
+    pub(super) fn new(trigrams: &'a mut Trigrams) -> Self {
         Self {
             blocks: vec![[0; LANES]; START_BLOCKS],
             recent: vec![0; RECENT],
             seen: rustc_hash::FxHashSet::default(),
+            trigrams,
         }
     }
 
@@ -109,7 +116,15 @@ impl BloomBuilder {
     }
 
     fn insert_words(&mut self, text: &str) {
-        for_each_word(text, |hash| self.insert(hash));
+        if text.is_ascii() {
+            let bytes = text.as_bytes();
+            for_each_run(bytes, |start, end| self.insert_run(bytes, start, end));
+        } else {
+            self.trigrams.insert(fold(text).as_bytes());
+            for_each_word(text, |hash| {
+                self.insert(hash);
+            });
+        }
     }
 
     /// Values of a JSON object. Without escapes and exponents its text holds all their words.
@@ -119,17 +134,19 @@ impl BloomBuilder {
         if json.is_ascii() {
             let bytes = json.as_bytes();
             for_each_run(bytes, |start, end| {
-                let run = &bytes[start..end];
-                plain &= !is_exponent(run);
-                if !is_long_number(run) {
-                    self.insert(mix(hash_within(bytes, start, end)));
-                }
+                plain &= !is_exponent(&bytes[start..cut(start, end)]);
+                self.insert_run(bytes, start, end);
             });
         } else {
             self.insert_words(json);
         }
         if !plain {
             event_tokens(event, &mut |token| {
+                if token.len() + MAX_CHARACTER > MAX_TOKEN_BYTES {
+                    // It may have been cut, and what was cut off is not known here.
+                    self.trigrams.insert_all();
+                }
+                self.trigrams.insert(token.as_bytes());
                 if let Some(hash) = hash_of_word(token) {
                     self.insert(hash);
                 }
@@ -137,16 +154,32 @@ impl BloomBuilder {
         }
     }
 
-    fn insert(&mut self, hash: u64) {
+    /// Enters the token that `bytes[start..end]`, a whole run, begins with.
+    fn insert_run(&mut self, bytes: &[u8], start: usize, end: usize) {
+        let cut = cut(start, end);
+        // Trigrams of a long number are digits alone, which nobody asks for.
+        if !is_long_number(&bytes[start..cut]) {
+            let is_new = self.insert(mix(hash_within(bytes, start, cut)));
+            if is_new || cut < end {
+                self.trigrams.insert(&bytes[start..end]);
+            }
+        } else if cut < end {
+            self.trigrams.insert(&bytes[start..end]);
+        }
+    }
+
+    /// False when `hash` was entered lately.
+    fn insert(&mut self, hash: u64) -> bool {
         let recent = &mut self.recent[hash as usize % RECENT];
         if *recent == hash {
-            return;
+            return false;
         }
         *recent = hash;
         let index = block_index(hash, START_BLOCKS);
         for (lane, bit) in self.blocks[index].iter_mut().zip(lane_bits(hash)) {
             *lane |= bit;
         }
+        true
     }
 
     /// The filter's bytes, folded as far as it stays selective.
@@ -211,6 +244,7 @@ fn for_each_word(text: &str, mut visit: impl FnMut(u64)) {
     if text.is_ascii() {
         let bytes = text.as_bytes();
         for_each_run(bytes, |start, end| {
+            let end = cut(start, end);
             if !is_long_number(&bytes[start..end]) {
                 visit(mix(hash_within(bytes, start, end)));
             }
@@ -222,8 +256,7 @@ fn for_each_word(text: &str, mut visit: impl FnMut(u64)) {
     }
 }
 
-/// Calls `visit` with start and end of every run of ASCII letters and digits, cut to the length of
-/// a token.
+/// Calls `visit` with start and end of every run of ASCII letters and digits.
 fn for_each_run(bytes: &[u8], mut visit: impl FnMut(usize, usize)) {
     let mut at = 0;
     while at < bytes.len() {
@@ -235,8 +268,13 @@ fn for_each_run(bytes: &[u8], mut visit: impl FnMut(usize, usize)) {
         while at < bytes.len() && ALPHANUMERIC[usize::from(bytes[at])] {
             at += 1;
         }
-        visit(start, at.min(start + MAX_TOKEN_BYTES));
+        visit(start, at);
     }
+}
+
+/// Where the token that a run begins with ends.
+fn cut(start: usize, end: usize) -> usize {
+    end.min(start + MAX_TOKEN_BYTES)
 }
 
 fn is_long_number(run: &[u8]) -> bool {
@@ -305,6 +343,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::embedded::trigrams;
 
     fn words(text: &str) -> Vec<u64> {
         let mut words = Vec::new();
@@ -346,7 +385,8 @@ mod tests {
 
     #[test]
     fn folding_keeps_false_answers_rare() {
-        let mut builder = BloomBuilder::new();
+        let mut trigrams = Trigrams::new();
+        let mut builder = BloomBuilder::new(&mut trigrams);
         for number in 0..6_000 {
             builder.insert_words(&format!("word{number}"));
         }
@@ -357,7 +397,8 @@ mod tests {
             .filter(|hash| contains(&filter, *hash))
             .count();
         assert!(wrong < 20_000 / 400, "{wrong} false answers");
-        assert_eq!(BloomBuilder::new().finish().len(), MIN_BLOCKS * BLOCK_BYTES);
+        let empty = BloomBuilder::new(&mut trigrams).finish();
+        assert_eq!(empty.len(), MIN_BLOCKS * BLOCK_BYTES);
     }
 
     /// The filter holds every token that the query language may ask it for.
@@ -373,12 +414,20 @@ mod tests {
         for fields in fields {
             event.output_fields =
                 serde_json::value::RawValue::from_string(fields.to_owned()).unwrap();
-            let mut builder = BloomBuilder::new();
+            let mut trigrams = Trigrams::new();
+            let mut builder = BloomBuilder::new(&mut trigrams);
             builder.insert_event(&event);
             let filter = builder.finish();
+            let set = trigrams.to_bytes();
             event_tokens(&event, &mut |token| {
                 if let Some(hash) = hash_of_word(token) {
                     assert!(contains(&filter, hash), "`{token}` of {fields}");
+                }
+                for trigram in trigrams::of_part(token) {
+                    assert!(
+                        trigrams::has(&set, trigram),
+                        "part of `{token}` of {fields}"
+                    );
                 }
             });
         }
@@ -387,14 +436,19 @@ mod tests {
     proptest! {
         #[test]
         fn every_word_entered_is_found(texts in prop::collection::vec(any::<String>(), 0..50)) {
-            let mut builder = BloomBuilder::new();
+            let mut trigrams = Trigrams::new();
+            let mut builder = BloomBuilder::new(&mut trigrams);
             for text in &texts {
                 builder.insert_words(text);
             }
             let filter = builder.finish();
+            let set = trigrams.to_bytes();
             for text in &texts {
                 for hash in words(text) {
                     prop_assert!(contains(&filter, hash));
+                }
+                for trigram in trigrams::of_part(&fold(text)) {
+                    prop_assert!(trigrams::has(&set, trigram));
                 }
             }
         }

@@ -7,18 +7,24 @@ use std::{
 
 use parking_lot::Mutex;
 use qw_event::{Position, SourceId};
-use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{
+    Connection, OpenFlags, OptionalExtension, TransactionBehavior, params, types::Value,
+};
 
-use crate::{SourceCursor, StateChange, StoreError};
+use crate::{KeyRange, SourceCursor, StateChange, StoreError, embedded::alerts};
 
 /// Epochs remembered per source; older ones no longer recognise a repeated batch.
 const EPOCHS_PER_SOURCE: i64 = 256;
 const READERS: usize = 4;
+/// SQLite's way to the file: locked for this process alone, with the index of the write-ahead log in
+/// plain memory. A mapped file would end the process (SIGBUS) when its disk becomes read-only.
+const VFS: &str = "unix-excl";
 /// Marks the file as ours (`PRAGMA application_id`): "Qway".
 const APPLICATION: i32 = 0x5177_6179;
 
 /// The versions of the schema: `MIGRATIONS[n]` turns version `n` into `n + 1`.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 3] = [
+    "
 CREATE TABLE meta (
     key TEXT PRIMARY KEY,
     value INTEGER NOT NULL
@@ -103,7 +109,15 @@ CREATE TABLE state (
     value TEXT NOT NULL,
     PRIMARY KEY (collection, key)
 ) WITHOUT ROWID;
-"];
+",
+    alerts::SCHEMA,
+    "
+ALTER TABLE hot_batch ADD COLUMN age_time INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE segment ADD COLUMN age_time INTEGER NOT NULL DEFAULT 0;
+UPDATE hot_batch SET age_time = max_time;
+UPDATE segment SET age_time = max_time;
+",
+];
 
 /// Why the catalogue could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -118,7 +132,7 @@ pub(super) enum CatalogueError {
 
 /// Opens the connection that writes, creating and migrating the file as needed.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, CatalogueError> {
-    let mut connection = Connection::open(path)?;
+    let mut connection = Connection::open_with_flags_and_vfs(path, OpenFlags::default(), VFS)?;
     configure(&connection, 4096)?;
     // A foreign database is told apart before anything in it is changed.
     let application: i32 =
@@ -203,7 +217,7 @@ impl Readers {
 
     fn open(&self) -> rusqlite::Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&self.path, flags)?;
+        let connection = Connection::open_with_flags_and_vfs(&self.path, flags, VFS)?;
         configure(&connection, 2048)?;
         connection.pragma_update(None, "query_only", true)?;
         Ok(connection)
@@ -217,6 +231,7 @@ pub(super) struct HotRow {
     pub(super) last_id: u64,
     pub(super) min_time: i64,
     pub(super) max_time: i64,
+    pub(super) age_time: i64,
     pub(super) count: u64,
     pub(super) payload: Vec<u8>,
 }
@@ -224,14 +239,15 @@ pub(super) struct HotRow {
 pub(super) fn insert_hot(connection: &Connection, row: &HotRow) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
-            "INSERT INTO hot_batch (first_id, last_id, min_time, max_time, count, payload)
-             VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO hot_batch (first_id, last_id, min_time, max_time, age_time, count, payload)
+             VALUES (?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
             row.first_id as i64,
             row.last_id as i64,
             row.min_time,
             row.max_time,
+            row.age_time,
             row.count as i64,
             row.payload
         ])?;
@@ -241,7 +257,7 @@ pub(super) fn insert_hot(connection: &Connection, row: &HotRow) -> rusqlite::Res
 pub(super) fn hot_rows(connection: &Connection) -> rusqlite::Result<Vec<HotRow>> {
     connection
         .prepare(
-            "SELECT first_id, last_id, min_time, max_time, count, payload
+            "SELECT first_id, last_id, min_time, max_time, count, payload, age_time
              FROM hot_batch ORDER BY first_id",
         )?
         .query_map([], |row| {
@@ -252,6 +268,7 @@ pub(super) fn hot_rows(connection: &Connection) -> rusqlite::Result<Vec<HotRow>>
                 max_time: row.get(3)?,
                 count: row.get::<_, i64>(4)? as u64,
                 payload: row.get(5)?,
+                age_time: row.get(6)?,
             })
         })?
         .collect()
@@ -273,6 +290,10 @@ pub(super) struct SegmentRow {
     pub(super) last_id: u64,
     pub(super) min_time: i64,
     pub(super) max_time: i64,
+    /// The time that retention goes by; see [`HotChunk::age_time`].
+    ///
+    /// [`HotChunk::age_time`]: super::hot::HotChunk::age_time
+    pub(super) age_time: i64,
     pub(super) count: u64,
     /// Length of the file.
     pub(super) bytes: u64,
@@ -291,8 +312,8 @@ pub(super) fn insert_segment(connection: &Connection, row: &SegmentRow) -> rusql
     connection
         .prepare_cached(
             "INSERT INTO segment (file, first_id, last_id, min_time, max_time, count, bytes,
-                row_groups, priorities, categories, containers, rules)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                row_groups, priorities, categories, containers, rules, age_time)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
             row.file as i64,
@@ -307,6 +328,7 @@ pub(super) fn insert_segment(connection: &Connection, row: &SegmentRow) -> rusql
             row.categories,
             row.containers.as_deref().map(numbers_to_bytes),
             row.rules.as_deref().map(numbers_to_bytes),
+            row.age_time,
         ])?;
     Ok(())
 }
@@ -315,7 +337,7 @@ pub(super) fn segments(connection: &Connection) -> rusqlite::Result<Vec<SegmentR
     connection
         .prepare(
             "SELECT file, first_id, last_id, min_time, max_time, count, bytes, row_groups,
-                priorities, categories, containers, rules
+                priorities, categories, containers, rules, age_time
              FROM segment ORDER BY file",
         )?
         .query_map([], |row| {
@@ -336,6 +358,7 @@ pub(super) fn segments(connection: &Connection) -> rusqlite::Result<Vec<SegmentR
                 rules: row
                     .get::<_, Option<Vec<u8>>>(11)?
                     .map(|bytes| bytes_to_numbers(&bytes)),
+                age_time: row.get(12)?,
             })
         })?
         .collect()
@@ -467,6 +490,33 @@ pub(super) fn states(
     connection
         .prepare_cached("SELECT key, value FROM state WHERE collection = ? ORDER BY key")?
         .query_map([collection], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
+
+pub(super) fn states_between(
+    connection: &Connection,
+    collection: &str,
+    between: KeyRange<'_>,
+    limit: usize,
+) -> rusqlite::Result<Vec<(String, String)>> {
+    // Texts compare as less than blobs, so that without an upper end every key is below.
+    let sql = format!(
+        "SELECT key, value FROM state WHERE collection = ?1 AND key {} ?2 AND key < ?3
+         ORDER BY key {} LIMIT ?4",
+        if between.after.is_some() { ">" } else { ">=" },
+        if between.descending { "DESC" } else { "ASC" },
+    );
+    let before = match between.before {
+        Some(before) => Value::Text(before.to_owned()),
+        None => Value::Blob(Vec::new()),
+    };
+    let after = between.after.unwrap_or("");
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    connection
+        .prepare_cached(&sql)?
+        .query_map(params![collection, after, before, limit], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?
         .collect()
 }
 

@@ -18,10 +18,16 @@ use parquet::{
 /// Key of the version of the layout, in the file's key-value metadata.
 pub(super) const FORMAT_KEY: &str = "quaywatch.format";
 /// The version written today.
-pub(super) const FORMAT: &str = "1";
+pub(super) const FORMAT: &str = "2";
+/// The version before, without checksums and trigrams; still read.
+pub(super) const FORMAT_UNCHECKED: &str = "1";
 /// Key of the places of the bloom filters: JSON, per row group a list of `[offset, blocks]`, one for
 /// every 1,024 rows.
 pub(super) const BLOOMS_KEY: &str = "quaywatch.blooms";
+/// Key of the checksums: JSON, see [`Checks`].
+///
+/// [`Checks`]: super::checks::Checks
+pub(super) const CHECKS_KEY: &str = "quaywatch.checks";
 
 /// Number of columns.
 pub(super) const COLUMNS: usize = Column::ALL.len();

@@ -3,12 +3,14 @@
 //! A blob is a version byte and then zstd: JSON, the array of the events in order of their numbers,
 //! which follow one another.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use qw_event::{Event, EventId, StoredEvent};
+use qw_event::{Event, EventId, StoredEvent, Timestamp};
 use serde::ser::{SerializeSeq, Serializer};
 
 const VERSION: u8 = 1;
+/// An event whose time lies more than this after it was received ages from when it was received.
+const MAX_AHEAD: Duration = Duration::from_secs(24 * 3600);
 /// A blob never unpacks to more than this; an append that would is refused.
 pub(super) const MAX_PLAIN_BYTES: usize = 1 << 30;
 
@@ -21,19 +23,23 @@ pub(super) struct HotChunk {
     pub(super) min_time: i64,
     /// Latest time, nanoseconds.
     pub(super) max_time: i64,
+    /// The time that retention goes by, nanoseconds: that of the latest event, where an event from
+    /// far in the future, which would stay for ever, counts as of when it was received.
+    pub(super) age_time: i64,
     /// Approximate memory, bytes.
     pub(super) bytes: usize,
 }
 
 impl HotChunk {
     /// The chunk of `events`; `None` when there are none.
-    pub(super) fn new(events: Arc<[StoredEvent]>) -> Option<Arc<Self>> {
+    pub(super) fn new(events: Arc<[StoredEvent]>, age_time: i64) -> Option<Arc<Self>> {
         let (min_time, max_time) = time_bounds(&events)?;
         let bytes = events.iter().map(|stored| stored.event.size_bytes()).sum();
         Some(Arc::new(Self {
             events,
             min_time,
             max_time,
+            age_time,
             bytes,
         }))
     }
@@ -47,6 +53,19 @@ impl HotChunk {
     pub(super) fn last_id(&self) -> u64 {
         self.events.last().map_or(0, |stored| stored.id.0)
     }
+}
+
+/// The [`HotChunk::age_time`] of events that were received at `received`.
+pub(super) fn age_time(events: &[StoredEvent], received: Timestamp) -> i64 {
+    let latest = received.saturating_add(MAX_AHEAD);
+    events
+        .iter()
+        .map(|stored| match stored.event.time {
+            time if time > latest => received.as_nanos(),
+            time => time.as_nanos(),
+        })
+        .max()
+        .unwrap_or(i64::MIN)
 }
 
 /// Earliest and latest time in nanoseconds.

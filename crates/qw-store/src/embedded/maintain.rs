@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use parquet::errors::Result as ParquetResult;
+use parquet::errors::{ParquetError, Result as ParquetResult};
 use qw_event::{StoredEvent, Timestamp};
 use rusqlite::Connection;
 
@@ -78,6 +78,8 @@ impl Embedded {
             Ok(())
         })?;
         let bounds = Bounds::of(events.iter().copied());
+        let age_time = hot.iter().map(|chunk| chunk.age_time).max();
+        let age_time = age_time.unwrap_or_default();
         self.swap(
             "seal events",
             &[],
@@ -87,7 +89,7 @@ impl Embedded {
                 // Every container and rule has had its number since the events were appended.
                 let (tally, _) = rollup::count(connection, &self.names(), events.iter().copied())?;
                 catalogue::delete_hot_through(connection, last_id)?;
-                Ok(segment.row(bounds, groups, &tally))
+                Ok(segment.row(bounds, age_time, groups, &tally))
             },
         )?;
         self.counters.segments_sealed.fetch_add(1, Relaxed);
@@ -138,6 +140,7 @@ impl Embedded {
         for segment in segments {
             segment.make_obsolete();
             self.cache.close(segment.row.file);
+            self.totals.forget(segment.row.file);
         }
     }
 
@@ -184,7 +187,8 @@ impl Embedded {
         let fits = |run: &[(Arc<Segment>, u64)]| {
             let rows = || run.iter().map(|(segment, _)| &segment.row);
             let start = rows().map(|row| row.min_time).min().unwrap_or_default();
-            let end = rows().map(|row| row.max_time).max().unwrap_or_default();
+            // A single event from far in the future is no reason to leave a segment alone.
+            let end = rows().map(|row| row.age_time).max().unwrap_or_default();
             run.len() <= MERGE_AT_MOST
                 && rows().map(|row| row.count).sum::<u64>() <= max_events
                 && run.iter().map(|(_, size)| size).sum::<u64>() <= max_bytes
@@ -230,15 +234,24 @@ impl Embedded {
                     let read = self.read(segment, |file| file.metadata())?;
                     sources.push((self.read(segment, |file| Ok(Arc::clone(file)))?, read));
                 }
-                self.write_segment(|writer| {
-                    for (file, metadata) in &sources {
+                let mut failed = None;
+                let written = self.write_segment(|writer| {
+                    for ((file, metadata), segment) in sources.iter().zip(old) {
                         for group in 0..file.groups().len() {
-                            writer.splice(file, metadata, group)?;
+                            let copied = writer.splice(file, metadata, group);
+                            copied.inspect_err(|error| failed = Some(failure(segment, error)))?;
                         }
                     }
                     groups = writer.groups();
                     Ok(())
-                })?
+                });
+                match (written, failed.flatten()) {
+                    (Err(_), Some((segment, error))) => {
+                        self.report_damage(segment, &error);
+                        return Err(segment.error(&error));
+                    }
+                    (written, _) => written?,
+                }
             }
             Merge::Rewrite(_) => {
                 let mut events = Vec::new();
@@ -292,7 +305,7 @@ impl Embedded {
             .map(|age| now.saturating_sub(age).as_nanos());
         let view = self.view();
         let mut segments: Vec<Arc<Segment>> = view.segments.iter().cloned().collect();
-        segments.sort_by_key(|segment| (segment.row.max_time, segment.row.file));
+        segments.sort_by_key(|segment| (segment.row.age_time, segment.row.file));
         let mut bytes = segments
             .iter()
             .map(|segment| segment.row.bytes)
@@ -302,7 +315,7 @@ impl Embedded {
                 .map_or(0, |_| self.catalogue_bytes());
         drop(view);
         for segment in segments {
-            let too_old = cutoff.is_some_and(|cutoff| segment.row.max_time < cutoff);
+            let too_old = cutoff.is_some_and(|cutoff| segment.row.age_time < cutoff);
             let too_much = retention.max_size_bytes.is_some_and(|max| bytes > max);
             if !too_old && !too_much {
                 break;
@@ -314,7 +327,7 @@ impl Embedded {
             self.counters.segments_dropped.fetch_add(1, Relaxed);
         }
         if done.dropped_segments > 0 {
-            self.forget(cutoff)?;
+            self.forget(now, cutoff)?;
         }
         Ok(())
     }
@@ -396,7 +409,7 @@ impl Embedded {
     }
 
     /// Forgets what is only known of events that are gone.
-    fn forget(&self, cutoff: Option<i64>) -> Result<(), StoreError> {
+    fn forget(&self, now: Timestamp, cutoff: Option<i64>) -> Result<(), StoreError> {
         let view = self.view();
         let hot = view.hot.iter().map(|chunk| chunk.min_time);
         let oldest = hot
@@ -412,7 +425,7 @@ impl Embedded {
             doing,
             |connection| {
                 rollup::forget_before(connection, before)
-                    .and_then(|()| rollup::forget_containers(connection, before))
+                    .and_then(|()| rollup::forget_containers(connection, before, now.as_nanos()))
                     .map_err(|source| StoreError::Catalogue { doing, source })
             },
             |numbers| {
@@ -421,6 +434,14 @@ impl Embedded {
                 }
             },
         )
+    }
+}
+
+/// The segment that is to blame for an error while it was copied, unless the disk is.
+fn failure<'a>(segment: &'a Segment, error: &ParquetError) -> Option<(&'a Segment, ParquetError)> {
+    match error {
+        ParquetError::External(_) => None,
+        error => Some((segment, ParquetError::General(error.to_string()))),
     }
 }
 
@@ -458,6 +479,7 @@ fn merged_row(old: &[Arc<Segment>], new: &NewSegment, row_groups: u32) -> Segmen
         last_id: rows().map(|row| row.last_id).max().unwrap_or_default(),
         min_time: rows().map(|row| row.min_time).min().unwrap_or_default(),
         max_time: rows().map(|row| row.max_time).max().unwrap_or_default(),
+        age_time: rows().map(|row| row.age_time).max().unwrap_or_default(),
         count: new.rows,
         bytes: new.bytes,
         row_groups,

@@ -18,8 +18,10 @@ use crate::embedded::{
     format,
     hot::{self, HotChunk},
     rollup::Names,
+    scan::Helpers,
     segment::{Segment, SegmentCache, file_name},
     statistics::Counters,
+    totals::Totals,
 };
 
 /// Why a store could not be opened.
@@ -118,6 +120,9 @@ impl Embedded {
             view: RwLock::new(view),
             names: RwLock::new(Arc::new(loaded.names)),
             cache: SegmentCache::new(options.cache_bytes, options.cache_files),
+            totals: Totals::new(options.totals_bytes),
+            helpers: Helpers::new(),
+            sums: Mutex::default(),
             sealing: Mutex::new(()),
             compaction: Mutex::new(()),
             next_file: AtomicU64::new(next_file),
@@ -176,7 +181,7 @@ fn load(connection: &rusqlite::Connection, counters: &Counters) -> Result<Loaded
     for row in catalogue::hot_rows(connection).map_err(failed)? {
         match hot::decode(&row.payload, row.first_id) {
             Ok(events) if events.len() as u64 == row.count => {
-                chunks.extend(HotChunk::new(events.into()));
+                chunks.extend(HotChunk::new(events.into(), row.age_time));
             }
             result => {
                 let error = result

@@ -1,6 +1,6 @@
 //! A filter and a range → what need not be looked at, and how to judge what must.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use parquet::{data_type::ByteArray, errors::Result};
 use qw_event::{Category, Event, Priority};
@@ -11,10 +11,12 @@ use crate::{
     embedded::{
         bloom::{Kind, hash_of, hash_of_word},
         catalogue::SegmentRow,
-        format::{Column, ColumnSet},
+        codes::Codes,
+        format::{Column, ColumnSet, malformed},
         rollup::Names,
-        rows::{address, as_str, category, priority, read_events},
+        rows::{as_str, category, priority, read_events},
         segment_reader::{GroupReader, Rows, SegmentFile},
+        trigrams,
     },
     query::{Expression, Filter, Known},
 };
@@ -37,6 +39,8 @@ pub(super) struct Plan<'a> {
     categories: u8,
     /// Of each inner list, one hash is in the bloom of every row group that can match.
     clauses: Vec<Vec<u64>>,
+    /// Of each inner list, every row group that can match has all trigrams of one text.
+    trigrams: Vec<Vec<Vec<u16>>>,
     /// Of each inner list, one text occurs in every event that matches, whatever its case.
     needles: Vec<Vec<String>>,
     /// What [`Filter::matches`] looks at.
@@ -63,6 +67,7 @@ impl<'a> Plan<'a> {
                 priorities: u8::MAX,
                 categories: u8::MAX,
                 clauses: Vec::new(),
+                trigrams: Vec::new(),
                 needles: Vec::new(),
                 columns: ColumnSet::default(),
             };
@@ -99,10 +104,22 @@ impl<'a> Plan<'a> {
             .iter()
             .filter_map(|any| any.iter().map(|token| hash_of_word(token)).collect())
             .collect();
+        // A part that is a whole word is a matter of the bloom filters.
+        let parts: Vec<Vec<String>> = constraints
+            .required_parts
+            .into_iter()
+            .filter(|any| !constraints.required_tokens.contains(any))
+            .collect();
+        let trigrams = parts
+            .iter()
+            .map(|any| any.iter().map(|part| trigrams::of_part(part)).collect())
+            .filter(|any: &Vec<Vec<u16>>| any.iter().all(|trigrams| !trigrams.is_empty()))
+            .collect();
         let needles = constraints
             .required_tokens
             .into_iter()
-            .filter(|any| any.iter().all(|token| is_needle(token)))
+            .chain(parts)
+            .filter(|any| any.iter().all(|text| is_needle(text)))
             .collect();
         let container_hash = |number: &u32| {
             let name = names.containers.get(number)?;
@@ -129,6 +146,7 @@ impl<'a> Plan<'a> {
             priorities: constraints.priorities.unwrap_or(u8::MAX),
             categories: constraints.categories.unwrap_or(u8::MAX),
             clauses,
+            trigrams,
             needles,
             columns: filter.expression().map_or_else(ColumnSet::default, columns),
         }
@@ -171,6 +189,14 @@ impl<'a> Plan<'a> {
         let layout = &file.groups()[group];
         if !self.overlaps(layout.min_time, layout.max_time) {
             return Ok(Vec::new());
+        }
+        if !self.trigrams.is_empty()
+            && let Some(present) = file.trigrams(group)?
+        {
+            let has_all = |part: &Vec<u16>| part.iter().all(|one| trigrams::has(&present, *one));
+            if !self.trigrams.iter().all(|any| any.iter().any(has_all)) {
+                return Ok(Vec::new());
+            }
         }
         if self.clauses.is_empty() {
             return Ok(std::iter::once(0..layout.rows).collect());
@@ -219,48 +245,54 @@ impl<'a> Plan<'a> {
             self.exact && self.columns.contains(Column::Priority) || self.priorities != u8::MAX;
         let use_categories =
             self.exact && self.columns.contains(Column::Category) || self.categories != u8::MAX;
-        let texts = |reader: &mut GroupReader, wanted: bool, column, rows: &[u32]| {
-            if wanted {
-                reader.texts(column, Rows::Some(rows))
-            } else {
-                Ok(Vec::new())
+        let codes = |reader: &mut GroupReader, wanted: bool, column| {
+            wanted.then(|| reader.codes(column)).transpose()
+        };
+        let columns = [
+            codes(reader, use_containers, Column::ContainerId)?,
+            codes(reader, use_containers, Column::ContainerName)?,
+            codes(reader, use_rules, Column::Rule)?,
+            codes(reader, use_categories, Column::Category)?,
+            codes(reader, use_priorities, Column::Priority)?,
+        ];
+        let judge = |combination: [usize; 5]| {
+            let value = |column: usize| {
+                let codes = columns[column].as_ref()?;
+                codes.values.get(combination[column])
+            };
+            let number = value(4).map(number).transpose()?;
+            self.judge(value(0).zip(value(1)), value(2), value(3), number)
+        };
+        // Most queries ask for one thing, and then each of its values is judged once.
+        let mut wanted = columns
+            .iter()
+            .enumerate()
+            .filter(|(_, codes)| codes.is_some());
+        if let (Some((column, Some(codes))), None) = (wanted.next(), wanted.next()) {
+            let verdicts = (0..codes.values.len())
+                .map(|code| {
+                    let mut combination = [0; 5];
+                    combination[column] = code;
+                    judge(combination)
+                })
+                .collect::<Result<Vec<bool>>>()?;
+            if verdicts.contains(&false) {
+                candidates.retain(|row| verdicts[codes.code(*row)]);
             }
-        };
-        let ids = texts(reader, use_containers, Column::ContainerId, &candidates)?;
-        let names = texts(reader, use_containers, Column::ContainerName, &candidates)?;
-        let rules = texts(reader, use_rules, Column::Rule, &candidates)?;
-        let categories = texts(reader, use_categories, Column::Category, &candidates)?;
-        let priorities = if use_priorities {
-            reader.priorities(Rows::Some(&candidates))?
-        } else {
-            Vec::new()
-        };
-        let place = |values: &[ByteArray], row: usize| values.get(row).map(address);
-        let mut verdicts = FxHashMap::default();
+            return Ok(candidates);
+        }
+        let mut verdicts = Verdicts::new(&columns);
         let mut error = None;
-        let mut row = 0;
-        candidates.retain(|_| {
-            let key = (
-                place(&ids, row),
-                place(&names, row),
-                place(&rules, row),
-                place(&categories, row),
-                priorities.get(row).copied(),
-            );
-            let verdict = *verdicts.entry(key).or_insert_with(|| {
-                self.judge(
-                    ids.get(row).zip(names.get(row)),
-                    rules.get(row),
-                    categories.get(row),
-                    priorities.get(row).copied(),
-                )
-                .unwrap_or_else(|failure| {
+        candidates.retain(|row| {
+            let combination = columns
+                .each_ref()
+                .map(|codes| codes.as_ref().map_or(0, |codes| codes.code(*row)));
+            verdicts.of(combination, |combination| {
+                judge(combination).unwrap_or_else(|failure| {
                     error.get_or_insert(failure);
                     false
                 })
-            });
-            row += 1;
-            verdict
+            })
         });
         error.map_or(Ok(candidates), Err)
     }
@@ -316,20 +348,24 @@ impl<'a> Plan<'a> {
                 if here == found {
                     break;
                 }
-                let is_own = matches!(column, Column::Output | Column::OutputFields);
-                let mut verdicts = FxHashMap::default();
-                for (row, value) in reader.texts(column, selected)?.iter().enumerate() {
-                    if !found[row] || here[row] {
-                        continue;
+                if matches!(column, Column::Output | Column::OutputFields) {
+                    for (row, value) in reader.texts(column, selected)?.iter().enumerate() {
+                        here[row] |= found[row] && may_hold(value.data(), needle);
                     }
-                    here[row] = if is_own {
-                        may_hold(value.data(), needle)
-                    } else {
-                        *verdicts
-                            .entry(address(value))
-                            .or_insert_with(|| may_hold(value.data(), needle))
-                    };
+                } else {
+                    let codes = reader.codes(column)?;
+                    let hold: Vec<bool> = codes
+                        .values
+                        .iter()
+                        .map(|value| may_hold(value.data(), needle))
+                        .collect();
+                    for (here, row) in here.iter_mut().zip(rows) {
+                        *here |= hold[codes.code(*row)];
+                    }
                 }
+            }
+            for (here, found) in here.iter_mut().zip(&found) {
+                *here &= *found;
             }
             found = here;
         }
@@ -356,6 +392,62 @@ impl<'a> Plan<'a> {
     }
 }
 
+/// What has been decided about combinations of container id, container name, rule, category and
+/// priority of one row group, each once.
+struct Verdicts {
+    sizes: [usize; 5],
+    /// By place when there are few combinations: 0 is open, 1 no, 2 yes.
+    table: Vec<u8>,
+    map: FxHashMap<[usize; 5], bool>,
+}
+
+impl Verdicts {
+    /// At most this many combinations have a place in the table.
+    const TABLE: usize = 1 << 16;
+
+    fn new(columns: &[Option<Arc<Codes>>; 5]) -> Self {
+        let sizes = columns
+            .each_ref()
+            .map(|codes| codes.as_ref().map_or(1, |codes| codes.values.len()));
+        let combinations = sizes
+            .iter()
+            .try_fold(1_usize, |product, size| product.checked_mul(*size))
+            .filter(|product| *product <= Self::TABLE);
+        Self {
+            sizes,
+            table: vec![0; combinations.unwrap_or(0)],
+            map: FxHashMap::default(),
+        }
+    }
+
+    fn of(&mut self, combination: [usize; 5], judge: impl FnOnce([usize; 5]) -> bool) -> bool {
+        let place = || {
+            let codes = combination.iter().zip(self.sizes);
+            codes.fold(0, |place, (code, size)| place * size + code)
+        };
+        if self.table.is_empty() {
+            return *self
+                .map
+                .entry(combination)
+                .or_insert_with(|| judge(combination));
+        }
+        let verdict = &mut self.table[place()];
+        if *verdict == 0 {
+            *verdict = 1 + u8::from(judge(combination));
+        }
+        *verdict == 2
+    }
+}
+
+/// The number a value of [`Column::Priority`] stands for.
+pub(super) fn number(value: &ByteArray) -> Result<i32> {
+    value
+        .data()
+        .try_into()
+        .map(i32::from_le_bytes)
+        .map_err(|_| malformed("a priority is no number"))
+}
+
 /// Columns of texts, those first in which a word is most likely found.
 const TEXTS: [Column; 18] = [
     Column::OutputFields,
@@ -378,10 +470,10 @@ const TEXTS: [Column; 18] = [
     Column::Category,
 ];
 
-/// True for a token that stands in the text as it is, but for the case of its letters. Numbers may
-/// be written in several ways.
-fn is_needle(token: &str) -> bool {
-    token.is_ascii() && !token.bytes().all(|byte| byte.is_ascii_digit())
+/// True for a text that stands in what holds it as it is, but for the case of its letters. Numbers
+/// may be written in several ways, and JSON escapes quotes and control characters.
+fn is_needle(text: &str) -> bool {
+    text.is_ascii() && !text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// False when no needle occurs in `text`, whatever the case; true as well when escapes or letters

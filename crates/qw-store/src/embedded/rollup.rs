@@ -434,18 +434,20 @@ pub(super) fn forget_before(connection: &Connection, before: i64) -> rusqlite::R
     Ok(())
 }
 
-/// Forgets containers without roll-ups whose last event lies before `before`; their numbers.
+/// Forgets containers without roll-ups whose last event lies before `before` or after `now`; their
+/// numbers.
 pub(super) fn forget_containers(
     connection: &Connection,
     before: i64,
+    now: i64,
 ) -> rusqlite::Result<Vec<u32>> {
     connection
         .prepare_cached(
-            "DELETE FROM container WHERE last_event < ?
+            "DELETE FROM container WHERE (last_event < ? OR last_event > ?)
                 AND number NOT IN (SELECT DISTINCT container FROM rollup_hour)
              RETURNING number",
         )?
-        .query_map([before], |row| row.get(0))?
+        .query_map([before, now], |row| row.get(0))?
         .collect()
 }
 
@@ -528,6 +530,50 @@ pub(super) fn counts(
         whole.start,
         whole.end,
     )
+}
+
+/// Container, rule and priority by their numbers, and how many events they have.
+pub(super) type Sum = ((u32, u32, u8), u64);
+
+/// Counts per container, rule and priority over `minutes`, summed up, in ascending order.
+pub(super) fn sums(connection: &Connection, minutes: &Range<i64>) -> rusqlite::Result<Vec<Sum>> {
+    let mut sums: FxHashMap<(u32, u32, u8), u64> = FxHashMap::default();
+    let whole = whole_hours(minutes);
+    let (start, end) = (
+        minutes.start.div_euclid(HOUR_MINUTES),
+        minutes
+            .end
+            .saturating_sub(1)
+            .div_euclid(HOUR_MINUTES)
+            .saturating_add(1),
+    );
+    // The keys of a partial hour are in the order of its groups, so SQLite adds them up in passing.
+    let partial = "SELECT container, rule, priority, sum(count) FROM rollup_minute
+         WHERE hour = ?1 AND minute >= ?3 AND minute < ?4 AND ?2 = ?2
+         GROUP BY hour, container, rule, priority";
+    let full = "SELECT container, rule, priority, count FROM rollup_hour
+         WHERE hour >= ?1 AND hour < ?2 AND ?3 = ?3 AND ?4 = ?4";
+    let mut parts = Vec::new();
+    if !whole.is_empty() {
+        parts.push((full, whole.start, whole.end));
+    }
+    for hour in [start, end - 1] {
+        let is_last = parts.last().is_some_and(|part| part.1 == hour);
+        if start < end && !whole.contains(&hour) && !is_last {
+            parts.push((partial, hour, hour));
+        }
+    }
+    for (sql, from, to) in parts {
+        let mut statement = connection.prepare_cached(sql)?;
+        let mut rows = statement.query([from, to, minutes.start, minutes.end])?;
+        while let Some(row) = rows.next()? {
+            let key = (row.get(0)?, row.get(1)?, row.get(2)?);
+            *sums.entry(key).or_default() += row.get::<_, i64>(3)?.max(0) as u64;
+        }
+    }
+    let mut sums: Vec<_> = sums.into_iter().collect();
+    sums.sort_unstable();
+    Ok(sums)
 }
 
 /// The hours that lie in `minutes` as a whole.

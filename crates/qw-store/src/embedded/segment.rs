@@ -101,7 +101,13 @@ pub(super) struct NewSegment {
 
 impl NewSegment {
     /// What the catalogue is to say of it, given what `events` counts.
-    pub(super) fn row(&self, bounds: Bounds, row_groups: u32, tally: &Tally) -> SegmentRow {
+    pub(super) fn row(
+        &self,
+        bounds: Bounds,
+        age_time: i64,
+        row_groups: u32,
+        tally: &Tally,
+    ) -> SegmentRow {
         let (priorities, categories) = tally.masks();
         SegmentRow {
             file: self.file,
@@ -109,6 +115,7 @@ impl NewSegment {
             last_id: bounds.last_id,
             min_time: bounds.min_time,
             max_time: bounds.max_time,
+            age_time,
             count: self.rows,
             bytes: self.bytes,
             row_groups,

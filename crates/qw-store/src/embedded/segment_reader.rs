@@ -9,7 +9,10 @@ use std::{
     os::unix::fs::FileExt,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use bytes::Bytes;
@@ -32,7 +35,13 @@ use parquet::{
 
 use crate::embedded::{
     bloom::{BLOCK_BYTES, BLOOM_ROWS, block_contains, block_index},
-    format::{BLOOMS_KEY, COLUMNS, Column, DESCRIPTOR, FORMAT, FORMAT_KEY, malformed},
+    checks::{self, Checks, GroupChecks},
+    codes::{Codes, Layout},
+    format::{
+        BLOOMS_KEY, CHECKS_KEY, COLUMNS, Column, DESCRIPTOR, FORMAT, FORMAT_KEY, FORMAT_UNCHECKED,
+        malformed,
+    },
+    trigrams::TRIGRAM_BYTES,
 };
 
 /// An open segment file.
@@ -58,17 +67,22 @@ pub(super) struct Group {
     pub(super) max_id: u64,
     /// Bytes before compression.
     plain_bytes: u64,
-    /// Offset and blocks of the filter of every [`BLOOM_ROWS`] rows.
-    blooms: Box<[(u64, u32)]>,
-    chunks: [Chunk; COLUMNS],
+    /// Offset and blocks of the filter of every [`BLOOM_ROWS`] rows, one after the other.
+    pub(super) blooms: Box<[(u64, u32)]>,
+    pub(super) chunks: [Chunk; COLUMNS],
+    /// Checksums, unless the segment is older than they are.
+    pub(super) checks: Option<GroupChecks>,
+    /// Set once the bloom filters have been found to be as written.
+    blooms_checked: AtomicBool,
 }
 
+/// Place of a column of a row group.
 #[derive(Debug, Clone, Copy)]
-struct Chunk {
-    offset: u64,
-    length: u32,
-    dictionary: bool,
-    compressed: bool,
+pub(super) struct Chunk {
+    pub(super) offset: u64,
+    pub(super) length: u32,
+    pub(super) dictionary: bool,
+    pub(super) compressed: bool,
 }
 
 impl SegmentFile {
@@ -126,6 +140,9 @@ impl SegmentFile {
         if blocks == 0 {
             return Ok(true);
         }
+        if !self.groups[group].blooms_checked.load(Relaxed) {
+            self.blooms(group)?;
+        }
         let mut block = [0; BLOCK_BYTES];
         let index = block_index(hash, blocks as usize);
         read_exact_at(
@@ -136,14 +153,42 @@ impl SegmentFile {
         Ok(block_contains(&block, hash))
     }
 
-    /// The bloom filters of row group `group`.
+    /// The bloom filters of row group `group`, checked.
     pub(super) fn blooms(&self, group: usize) -> Result<Vec<Vec<u8>>> {
+        let group = &self.groups[group];
         let read = |(offset, blocks): &(u64, u32)| {
             let mut bytes = vec![0; *blocks as usize * BLOCK_BYTES];
             read_exact_at(&self.file, &mut bytes, *offset)?;
             Ok(bytes)
         };
-        self.groups[group].blooms.iter().map(read).collect()
+        let blooms: Vec<Vec<u8>> = group.blooms.iter().map(read).collect::<Result<_>>()?;
+        if let Some(expected) = &group.checks {
+            check(&blooms.concat(), expected.blooms, "the bloom filters")?;
+        }
+        group.blooms_checked.store(true, Relaxed);
+        Ok(blooms)
+    }
+
+    /// The trigrams of row group `group`, checked; `None` when it has none.
+    pub(super) fn trigrams(&self, group: usize) -> Result<Option<Bytes>> {
+        let Some((offset, checksum)) = self.groups[group].checks.and_then(|checks| checks.trigrams)
+        else {
+            return Ok(None);
+        };
+        let bytes = self.get_bytes(offset, TRIGRAM_BYTES)?;
+        check(&bytes, checksum, "the trigrams")?;
+        Ok(Some(bytes))
+    }
+
+    /// The bytes of a column of row group `group`, checked.
+    pub(super) fn chunk(&self, group: usize, column: Column) -> Result<ChunkBytes> {
+        let group = &self.groups[group];
+        let Chunk { offset, length, .. } = group.chunks[column.index()];
+        let bytes = self.get_bytes(offset, length as usize)?;
+        if let Some(expected) = &group.checks {
+            check(&bytes, expected.columns[column.index()], column.name())?;
+        }
+        Ok(ChunkBytes { offset, bytes })
     }
 
     /// Reader of one row group.
@@ -152,7 +197,18 @@ impl SegmentFile {
             file: Arc::clone(self),
             group,
             chunks: [const { None }; COLUMNS],
+            codes: [const { None }; COLUMNS],
         }
+    }
+}
+
+fn check(bytes: &[u8], expected: u32, what: &str) -> Result<()> {
+    if checks::of(bytes) == expected {
+        Ok(())
+    } else {
+        Err(ParquetError::General(format!(
+            "{what} of a row group differ from what was written (checksum)"
+        )))
     }
 }
 
@@ -223,11 +279,20 @@ fn layout(metadata: &ParquetMetaData, length: u64) -> Result<Box<[Group]>> {
             .find(|entry| entry.key == key)
             .and_then(|entry| entry.value.as_deref())
     };
-    if value(FORMAT_KEY) != Some(FORMAT) {
-        return Err(malformed(
-            "not a segment of the version that this program reads",
-        ));
-    }
+    let checks = match value(FORMAT_KEY) {
+        Some(FORMAT_UNCHECKED) => None,
+        Some(FORMAT) => Some(
+            value(CHECKS_KEY)
+                .and_then(|text| serde_json::from_str::<Checks>(text).ok())
+                .filter(|checks| checks.groups.len() == metadata.num_row_groups())
+                .ok_or_else(|| malformed("the checksums are missing"))?,
+        ),
+        _ => {
+            return Err(malformed(
+                "not a segment of the version that this program reads",
+            ));
+        }
+    };
     let blooms: Vec<Vec<(u64, u32)>> = value(BLOOMS_KEY)
         .and_then(|text| serde_json::from_str(text).ok())
         .ok_or_else(|| malformed("the places of the bloom filters are missing"))?;
@@ -246,15 +311,31 @@ fn layout(metadata: &ParquetMetaData, length: u64) -> Result<Box<[Group]>> {
     if !matches {
         return Err(malformed("the columns are not those of a segment"));
     }
-    metadata
+    let groups: Box<[Group]> = metadata
         .row_groups()
         .iter()
         .zip(blooms)
-        .map(|(group, blooms)| group_layout(group, blooms.into(), length))
-        .collect()
+        .enumerate()
+        .map(|(index, (group, blooms))| {
+            let checks = checks.as_ref().map(|checks| checks.groups[index]);
+            group_layout(group, blooms.into(), checks, length)
+        })
+        .collect::<Result<_>>()?;
+    if checks.is_some_and(|checks| checks.layout != checks::of_layout(&groups)) {
+        return Err(malformed(
+            "the footer differs from what was written (checksum)",
+        ));
+    }
+    Ok(groups)
 }
 
-fn group_layout(group: &RowGroupMetaData, blooms: Box<[(u64, u32)]>, length: u64) -> Result<Group> {
+/// The layout of a row group that lies, filters included, before `length`.
+pub(super) fn group_layout(
+    group: &RowGroupMetaData,
+    blooms: Box<[(u64, u32)]>,
+    checks: Option<GroupChecks>,
+    length: u64,
+) -> Result<Group> {
     let (min_id, max_id) = bounds(group.column(Column::Id.index()))?;
     let (min_time, max_time) = bounds(group.column(Column::Time.index()))?;
     let rows = u32::try_from(group.num_rows())?;
@@ -293,6 +374,8 @@ fn group_layout(group: &RowGroupMetaData, blooms: Box<[(u64, u32)]>, length: u64
         plain_bytes: u64::try_from(group.total_byte_size())?,
         blooms,
         chunks,
+        checks,
+        blooms_checked: AtomicBool::new(false),
     })
 }
 
@@ -312,6 +395,7 @@ pub(super) struct GroupReader {
     file: Arc<SegmentFile>,
     group: usize,
     chunks: [Option<Arc<ChunkBytes>>; COLUMNS],
+    codes: [Option<Arc<Codes>>; COLUMNS],
 }
 
 /// Which rows of a row group.
@@ -353,6 +437,34 @@ impl GroupReader {
         self.read::<ByteArrayType>(column, rows)
     }
 
+    /// A text column or [`Column::Priority`] as indices into its values, kept until the reader goes.
+    pub(super) fn codes(&mut self, column: Column) -> Result<Arc<Codes>> {
+        if let Some(codes) = &self.codes[column.index()] {
+            return Ok(Arc::clone(codes));
+        }
+        let rows = self.layout().rows as usize;
+        let layout = match column {
+            Column::Priority => Layout::Numbers,
+            _ => Layout::Texts,
+        };
+        let mut read = None;
+        if self.layout().chunks[column.index()].dictionary {
+            read = guarded(|| Codes::read(&mut *self.pages(column)?, layout, rows))?;
+        }
+        let codes = match (read, layout) {
+            (Some(codes), _) => codes,
+            (None, Layout::Texts) => Codes::intern(self.texts(column, Rows::All)?),
+            (None, Layout::Numbers) => {
+                let bytes = |number: i32| number.to_le_bytes().to_vec().into();
+                let numbers = self.priorities(Rows::All)?;
+                Codes::intern(numbers.into_iter().map(bytes).collect())
+            }
+        };
+        let codes = Arc::new(codes);
+        self.codes[column.index()] = Some(Arc::clone(&codes));
+        Ok(codes)
+    }
+
     fn read<T: DataType>(&mut self, column: Column, rows: Rows<'_>) -> Result<Vec<T::T>> {
         guarded(|| self.decode::<T>(column, rows))
     }
@@ -381,22 +493,26 @@ impl GroupReader {
     }
 
     fn column<T: DataType>(&mut self, column: Column) -> Result<ColumnReaderImpl<T>> {
+        let pages = self.pages(column)?;
+        Ok(get_typed_column_reader(get_column_reader(
+            DESCRIPTOR.column(column.index()),
+            pages,
+        )))
+    }
+
+    fn pages(&mut self, column: Column) -> Result<Box<dyn PageReader>> {
         let rows = self.layout().rows;
         let place = self.layout().chunks[column.index()];
-        let file = &self.file;
         let chunk = match &mut self.chunks[column.index()] {
             Some(chunk) => Arc::clone(chunk),
             empty => {
-                let bytes = file.get_bytes(place.offset, place.length as usize)?;
-                Arc::clone(empty.insert(Arc::new(ChunkBytes {
-                    offset: place.offset,
-                    bytes,
-                })))
+                let chunk = self.file.chunk(self.group, column)?;
+                Arc::clone(empty.insert(Arc::new(chunk)))
             }
         };
         let descriptor = DESCRIPTOR.column(column.index());
         let offset = place.offset as i64;
-        let metadata = ColumnChunkMetaData::builder(descriptor.clone())
+        let metadata = ColumnChunkMetaData::builder(descriptor)
             .set_compression(if place.compressed {
                 Compression::ZSTD(ZstdLevel::default())
             } else {
@@ -407,22 +523,19 @@ impl GroupReader {
             .set_data_page_offset(offset)
             .set_dictionary_page_offset(place.dictionary.then_some(offset))
             .build()?;
-        let pages: Box<dyn PageReader> = Box::new(SerializedPageReader::new(
+        Ok(Box::new(SerializedPageReader::new(
             chunk,
             &metadata,
             rows as usize,
             None,
-        )?);
-        Ok(get_typed_column_reader(get_column_reader(
-            descriptor, pages,
-        )))
+        )?))
     }
 }
 
 /// One column chunk in memory, addressed as in the file.
-struct ChunkBytes {
+pub(super) struct ChunkBytes {
     offset: u64,
-    bytes: Bytes,
+    pub(super) bytes: Bytes,
 }
 
 impl ChunkBytes {

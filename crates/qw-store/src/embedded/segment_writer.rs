@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use parquet::{
     column::writer::ColumnCloseResult,
     data_type::{ByteArray, ByteArrayType, Int32Type, Int64Type},
@@ -22,9 +23,11 @@ use rustc_hash::FxHashMap;
 
 use crate::embedded::{
     bloom::{BLOCK_BYTES, BLOOM_ROWS, BloomBuilder},
+    checks::{self, Checks, GroupChecks},
     files::FileSink,
-    format::{BLOOMS_KEY, Column, FORMAT, FORMAT_KEY, SCHEMA, malformed},
-    segment_reader::SegmentFile,
+    format::{BLOOMS_KEY, CHECKS_KEY, COLUMNS, Column, FORMAT, FORMAT_KEY, SCHEMA, malformed},
+    segment_reader::{Group, SegmentFile, group_layout},
+    trigrams::Trigrams,
 };
 
 /// A row group ends before its texts exceed this many bytes, unless one event alone does.
@@ -33,18 +36,37 @@ pub(super) const GROUP_BYTES: usize = 16 << 20;
 /// A segment being written.
 pub(super) struct SegmentWriter {
     writer: SerializedFileWriter<Sink>,
+    /// Checksum of what has gone to the sink since it was last taken.
+    checksum: Checksum,
     /// Of each row group the offset and blocks of its filters.
-    blooms: Vec<Vec<(u64, u64)>>,
+    blooms: Vec<Box<[(u64, u32)]>>,
+    /// Of each row group.
+    checks: Vec<GroupChecks>,
     rows: u64,
+}
+
+/// Shared with the sink, which the Parquet writer has to itself while it writes a row group.
+#[derive(Clone, Default)]
+struct Checksum(Arc<Mutex<crc32fast::Hasher>>);
+
+impl Checksum {
+    fn take(&self) -> u32 {
+        std::mem::take(&mut *self.0.lock()).finalize()
+    }
 }
 
 /// A file that is written in large pieces: the Parquet writer flushes after every column, which
 /// nobody needs before the end.
-struct Sink(BufWriter<Box<dyn FileSink>>);
+struct Sink {
+    file: BufWriter<Box<dyn FileSink>>,
+    checksum: Checksum,
+}
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.write(bytes)
+        let written = self.file.write(bytes)?;
+        self.checksum.0.lock().update(&bytes[..written]);
+        Ok(written)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
@@ -54,11 +76,17 @@ impl Write for Sink {
 
 impl SegmentWriter {
     pub(super) fn new(sink: Box<dyn FileSink>, properties: Arc<WriterProperties>) -> Result<Self> {
-        let buffered = Sink(BufWriter::with_capacity(128 * 1024, sink));
-        let writer = SerializedFileWriter::new(buffered, SCHEMA.clone(), properties)?;
+        let checksum = Checksum::default();
+        let sink = Sink {
+            file: BufWriter::with_capacity(128 * 1024, sink),
+            checksum: checksum.clone(),
+        };
+        let writer = SerializedFileWriter::new(sink, SCHEMA.clone(), properties)?;
         Ok(Self {
             writer,
+            checksum,
             blooms: Vec::new(),
+            checks: Vec::new(),
             rows: 0,
         })
     }
@@ -84,26 +112,63 @@ impl SegmentWriter {
     }
 
     fn write_group(&mut self, rows: &[&StoredEvent]) -> Result<()> {
+        self.writer.flush()?;
+        self.checksum.take();
         let mut group = self.writer.next_row_group()?;
         let mut shared = SharedTexts::default();
+        let mut columns = [0; COLUMNS];
         for column in Column::ALL {
             let mut writer = group
                 .next_column()?
                 .ok_or_else(|| malformed("the schema has fewer columns than the writer"))?;
             write_column(&mut writer, column, rows, &mut shared)?;
+            // Closing a column flushes it to the sink.
             writer.close()?;
+            columns[column.index()] = self.checksum.take();
         }
         group.close()?;
+        let mut trigrams = Trigrams::new();
         let mut blooms = Vec::with_capacity(rows.len().div_ceil(BLOOM_ROWS));
         for rows in rows.chunks(BLOOM_ROWS) {
-            let mut bloom = BloomBuilder::new();
+            let mut bloom = BloomBuilder::new(&mut trigrams);
             for row in rows {
                 bloom.insert_event(&row.event);
             }
-            blooms.push(self.write_bloom(&bloom.finish())?);
+            blooms.push(bloom.finish());
         }
-        self.blooms.push(blooms);
-        self.rows += rows.len() as u64;
+        self.finish_group(
+            columns,
+            &blooms,
+            Some(&trigrams.to_bytes()),
+            rows.len() as u64,
+        )
+    }
+
+    /// Writes what lies behind a row group.
+    fn finish_group(
+        &mut self,
+        columns: [u32; COLUMNS],
+        blooms: &[Vec<u8>],
+        trigrams: Option<&[u8]>,
+        rows: u64,
+    ) -> Result<()> {
+        let places = blooms.iter().map(|bloom| self.write_bloom(bloom));
+        let places = places.collect::<Result<_>>()?;
+        let trigrams = match trigrams {
+            Some(trigrams) => {
+                let place = (self.writer.bytes_written() as u64, checks::of(trigrams));
+                self.writer.write_all(trigrams)?;
+                Some(place)
+            }
+            None => None,
+        };
+        self.blooms.push(places);
+        self.checks.push(GroupChecks {
+            columns,
+            blooms: checks::of(&blooms.concat()),
+            trigrams,
+        });
+        self.rows += rows;
         Ok(())
     }
 
@@ -118,32 +183,32 @@ impl SegmentWriter {
     ) -> Result<()> {
         let row_group = metadata.row_group(group);
         let rows = u64::try_from(row_group.num_rows())?;
+        let blooms = source.blooms(group)?;
+        let trigrams = source.trigrams(group)?;
+        let mut columns = [0; COLUMNS];
         let mut target = self.writer.next_row_group()?;
-        for column in row_group.columns() {
+        for (column, metadata) in Column::ALL.into_iter().zip(row_group.columns()) {
             let close = ColumnCloseResult {
-                bytes_written: column.byte_range().1,
+                bytes_written: metadata.byte_range().1,
                 rows_written: rows,
-                metadata: column.clone(),
+                metadata: metadata.clone(),
                 bloom_filter: None,
                 column_index: None,
                 offset_index: None,
             };
-            target.append_column(source, close)?;
+            let chunk = source.chunk(group, column)?;
+            columns[column.index()] = checks::of(&chunk.bytes);
+            target.append_column(&chunk, close)?;
         }
         target.close()?;
-        let blooms = source.blooms(group)?;
-        let places = blooms.iter().map(|bloom| self.write_bloom(bloom));
-        let places = places.collect::<Result<Vec<_>>>()?;
-        self.blooms.push(places);
-        self.rows += rows;
-        Ok(())
+        self.finish_group(columns, &blooms, trigrams.as_deref(), rows)
     }
 
     /// Offset and blocks of the filter written.
-    fn write_bloom(&mut self, bloom: &[u8]) -> Result<(u64, u64)> {
+    fn write_bloom(&mut self, bloom: &[u8]) -> Result<(u64, u32)> {
         let place = (
             self.writer.bytes_written() as u64,
-            (bloom.len() / BLOCK_BYTES) as u64,
+            u32::try_from(bloom.len() / BLOCK_BYTES)?,
         );
         self.writer.write_all(bloom)?;
         Ok(place)
@@ -151,17 +216,36 @@ impl SegmentWriter {
 
     /// Writes the footer and returns once the file is on disk; its length in bytes.
     pub(super) fn finish(mut self) -> Result<u64> {
-        let blooms =
-            serde_json::to_string(&self.blooms).map_err(|error| malformed(&error.to_string()))?;
-        for (key, value) in [(FORMAT_KEY, FORMAT.to_owned()), (BLOOMS_KEY, blooms)] {
+        let length = self.writer.bytes_written() as u64;
+        let groups: Vec<Group> = self
+            .writer
+            .flushed_row_groups()
+            .iter()
+            .zip(self.blooms.iter().zip(&self.checks))
+            .map(|(group, (blooms, checks))| {
+                group_layout(group, blooms.clone(), Some(*checks), length)
+            })
+            .collect::<Result<_>>()?;
+        let checks = Checks {
+            layout: checks::of_layout(&groups),
+            groups: std::mem::take(&mut self.checks),
+        };
+        let json = |value: serde_json::Result<String>| {
+            value.map_err(|error| malformed(&error.to_string()))
+        };
+        for (key, value) in [
+            (FORMAT_KEY, FORMAT.to_owned()),
+            (BLOOMS_KEY, json(serde_json::to_string(&self.blooms))?),
+            (CHECKS_KEY, json(serde_json::to_string(&checks))?),
+        ] {
             self.writer
                 .append_key_value_metadata(KeyValue::new(key.to_owned(), value));
         }
         self.writer.finish()?;
         let length = self.writer.bytes_written() as u64;
-        let sink = &mut self.writer.inner_mut().0;
-        sink.flush()?;
-        sink.get_mut().sync()?;
+        let file = &mut self.writer.inner_mut().file;
+        file.flush()?;
+        file.get_mut().sync()?;
         Ok(length)
     }
 }

@@ -37,6 +37,11 @@ impl Counters {
         self.commit_nanos.fetch_add(nanos, Relaxed);
     }
 
+    /// Transactions that have been committed.
+    pub(super) fn commits(&self) -> u64 {
+        self.commits.load(Relaxed)
+    }
+
     /// Counts events that the catalogue names but that cannot be read.
     pub(super) fn lost(&self, events: u64) {
         self.events_lost.fetch_add(events, Relaxed);
@@ -98,6 +103,7 @@ impl Embedded {
             .chain([
                 ("hot_bytes", view.hot_bytes as u64),
                 ("segment_cache_bytes", self.cache.bytes() as u64),
+                ("segment_totals_bytes", self.totals.bytes() as u64),
             ])
             .collect(),
         }

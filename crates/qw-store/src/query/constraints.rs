@@ -51,6 +51,12 @@ pub struct Constraints {
     ///
     /// [`event_tokens`]: crate::query::event_tokens
     pub required_tokens: Vec<Vec<String>>,
+    /// From each inner list an event contains at least one text, regardless of case, within one of
+    /// the texts that [`event_tokens`] takes tokens from; no inner list is empty. These are parts of
+    /// words, or of several, where `required_tokens` has whole words.
+    ///
+    /// [`event_tokens`]: crate::query::event_tokens
+    pub required_parts: Vec<Vec<String>>,
     /// True when container (id and name), rule, priority and category alone decide, so that
     /// [`Filter::matches_rollup`] is exact.
     ///
@@ -69,6 +75,7 @@ impl Constraints {
             earliest: None,
             latest: None,
             required_tokens: Vec::new(),
+            required_parts: Vec::new(),
             only_rollup_fields: true,
         }
     }
@@ -134,7 +141,8 @@ impl Program {
             categories: (categories != 0b1111).then_some(categories),
             earliest,
             latest,
-            required_tokens: required_tokens(&self.root),
+            required_tokens: required(&self.root, Kind::Tokens),
+            required_parts: required(&self.root, Kind::Parts),
             only_rollup_fields: only_rollup_fields(&self.root),
         }
     }
@@ -208,47 +216,62 @@ fn only_rollup_fields(matcher: &Matcher) -> bool {
     }
 }
 
-fn required_tokens(matcher: &Matcher) -> Vec<Vec<String>> {
-    let one_each = |tokens: Vec<String>| tokens.into_iter().map(|token| vec![token]).collect();
+/// What a clause is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Tokens,
+    Parts,
+}
+
+fn required(matcher: &Matcher, kind: Kind) -> Vec<Vec<String>> {
+    let one_each = |texts: Vec<String>| texts.into_iter().map(|text| vec![text]).collect();
+    let of_pattern = |pattern: &TextPattern| match kind {
+        Kind::Tokens => pattern.tokens(),
+        Kind::Parts => pattern.parts(),
+    };
     match matcher {
         Matcher::And(parts) => {
-            let mut clauses: Vec<Vec<String>> = parts.iter().flat_map(required_tokens).collect();
+            let mut clauses: Vec<Vec<String>> =
+                parts.iter().flat_map(|part| required(part, kind)).collect();
             clauses.sort();
             clauses.dedup();
             clauses
         }
         Matcher::Or(parts) => {
-            // Of each alternative the clause that says most: with the fewest and longest tokens.
+            // Of each alternative the clause that says most: with the fewest and longest texts.
             let alternatives = parts.iter().map(|part| {
-                required_tokens(part).into_iter().min_by_key(|clause| {
+                required(part, kind).into_iter().min_by_key(|clause| {
                     let shortest = clause.iter().map(String::len).min().unwrap_or(0);
                     (clause.len(), usize::MAX - shortest)
                 })
             });
             merged(alternatives)
         }
-        Matcher::Text(phrase) => one_each(phrase.tokens()),
+        Matcher::Text(phrase) => one_each(match kind {
+            Kind::Tokens => phrase.tokens(),
+            Kind::Parts => phrase.parts(),
+        }),
         Matcher::Event(field, TextTest::AnyOf(patterns)) if is_tokenized(*field) => {
             match patterns.as_slice() {
-                [pattern] => one_each(pattern.tokens()),
-                patterns => merged(patterns.iter().map(|pattern| longest(pattern.tokens()))),
+                [pattern] => one_each(of_pattern(pattern)),
+                patterns => merged(patterns.iter().map(|pattern| longest(of_pattern(pattern)))),
             }
         }
         Matcher::Output(_, OutputTest::AnyOf(patterns)) => {
-            let tokens = |(pattern, number): &(TextPattern, Option<Number>)| match (pattern, number)
+            let texts = |(pattern, number): &(TextPattern, Option<Number>)| match (pattern, number)
             {
                 // 443 is also written 443.0, and 4.50 is 4.5.
                 (TextPattern::Exact(text), Some(Number::Integer(integer)))
-                    if integer.to_string() == *text =>
+                    if integer.to_string() == *text && kind == Kind::Tokens =>
                 {
                     pattern.tokens()
                 }
                 (_, Some(_)) => Vec::new(),
-                (pattern, None) => pattern.tokens(),
+                (pattern, None) => of_pattern(pattern),
             };
             match patterns.as_slice() {
-                [pattern] => one_each(tokens(pattern)),
-                patterns => merged(patterns.iter().map(|pattern| longest(tokens(pattern)))),
+                [pattern] => one_each(texts(pattern)),
+                patterns => merged(patterns.iter().map(|pattern| longest(texts(pattern)))),
             }
         }
         _ => Vec::new(),
@@ -313,6 +336,16 @@ impl TextPattern {
         match self {
             Self::Exact(text) => tokens(text).map(std::borrow::Cow::into_owned).collect(),
             Self::Wildcard(wildcard) => wildcard.tokens(),
+            Self::Network(_) => Vec::new(),
+        }
+    }
+
+    /// Folded texts that every text that matches contains.
+    fn parts(&self) -> Vec<String> {
+        match self {
+            Self::Exact(text) if text.is_empty() => Vec::new(),
+            Self::Exact(text) => vec![text.clone()],
+            Self::Wildcard(wildcard) => wildcard.parts(),
             Self::Network(_) => Vec::new(),
         }
     }

@@ -214,7 +214,7 @@ pub fn field_value<'a>(event: &'a Event, field: &str) -> Option<Cow<'a, str>> {
         },
         Place::Event(EventField::Container) => present(event.container.display_name()),
         Place::Event(field) => present(field.text(event)),
-        Place::Output => match OutputFields::find(event, field)? {
+        Place::Output => match OutputFields::find(event.output_fields.get(), field)? {
             Json::Null => None,
             list @ Json::List(_) => {
                 let mut members = Vec::new();
@@ -239,20 +239,23 @@ pub fn field_value<'a>(event: &'a Event, field: &str) -> Option<Cow<'a, str>> {
 pub fn for_each_value(event: &Event, field: &str, visit: &mut impl FnMut(&str)) {
     match resolve(field) {
         Place::Event(EventField::Tags) => event.tags.iter().for_each(|tag| visit(tag)),
-        Place::Output => {
-            if let Some(value) = OutputFields::find(event, field) {
-                value.for_each_element(&mut |member| {
-                    if !matches!(member, Json::Null) {
-                        visit(&member.text());
-                    }
-                });
-            }
-        }
+        Place::Output => for_each_output_value(event.output_fields.get(), field, visit),
         Place::Event(_) => {
             if let Some(value) = field_value(event, field) {
                 visit(&value);
             }
         }
+    }
+}
+
+/// Calls `visit` with each value of the field `field` of `output_fields`, a JSON object as text.
+pub(crate) fn for_each_output_value(json: &str, field: &str, visit: &mut impl FnMut(&str)) {
+    if let Some(value) = OutputFields::find(json, field) {
+        value.for_each_element(&mut |member| {
+            if !matches!(member, Json::Null) {
+                visit(&member.text());
+            }
+        });
     }
 }
 
@@ -440,18 +443,19 @@ pub(crate) struct OutputFields<'a> {
 
 impl<'a> OutputFields<'a> {
     pub(crate) fn of(event: &'a Event) -> Self {
-        let mut scanner = Scanner {
-            text: event.output_fields.get(),
-            position: 0,
-        };
+        Self::of_text(event.output_fields.get())
+    }
+
+    fn of_text(text: &'a str) -> Self {
+        let mut scanner = Scanner { text, position: 0 };
         scanner.skip_whitespace();
         scanner.take(b'{');
         Self { scanner }
     }
 
     /// The first member named `name`.
-    fn find(event: &'a Event, name: &str) -> Option<Json<'a>> {
-        Self::of(event)
+    fn find(json: &'a str, name: &str) -> Option<Json<'a>> {
+        Self::of_text(json)
             .find(|(key, _)| key == name)
             .map(|(_, value)| value)
     }

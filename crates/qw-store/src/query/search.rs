@@ -70,6 +70,11 @@ impl Wildcard {
     pub(crate) fn tokens(&self) -> Vec<String> {
         piece_tokens(&self.pieces)
     }
+
+    /// Folded texts that every value that matches contains.
+    pub(crate) fn parts(&self) -> Vec<String> {
+        piece_texts(&self.pieces)
+    }
 }
 
 /// Free text: pieces in order with anything between them, somewhere in a text.
@@ -152,6 +157,19 @@ impl Phrase {
     pub(crate) fn tokens(&self) -> Vec<String> {
         piece_tokens(&self.pieces)
     }
+
+    /// Folded texts that every text that matches contains.
+    pub(crate) fn parts(&self) -> Vec<String> {
+        piece_texts(&self.pieces)
+    }
+}
+
+fn piece_texts(pieces: &[Piece]) -> Vec<String> {
+    pieces
+        .iter()
+        .map(|piece| piece.text.clone())
+        .filter(|text| !text.is_empty())
+        .collect()
 }
 
 /// Tokens that stand in the pieces whole: not at an end where a star follows or comes before.

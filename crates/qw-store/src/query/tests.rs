@@ -442,6 +442,38 @@ fn assert_constraints_allow(filter: &Filter, event: &Event) {
             .iter()
             .all(|any| !any.is_empty())
     );
+    let container = &event.container;
+    let mut texts: Vec<String> = [
+        &event.source,
+        &event.rule,
+        &event.hostname,
+        &event.process_name,
+        &container.name,
+        &container.image,
+        &container.image_repository,
+        &container.image_tag,
+        &container.image_digest,
+        &container.compose_project,
+        &container.compose_service,
+        &container.k8s_namespace,
+        &container.k8s_pod,
+    ]
+    .into_iter()
+    .chain(event.tags.iter())
+    .map(|text| fold(text))
+    .chain([fold(&event.output)])
+    .collect();
+    for (_, value) in fields::OutputFields::of(event) {
+        value.for_each_element(&mut |member| texts.push(fold(&member.text())));
+    }
+    let occurs = |part: &String| texts.iter().any(|text| text.contains(part));
+    assert!(
+        constraints
+            .required_parts
+            .iter()
+            .all(|any| any.iter().any(occurs)),
+        "{text:?}: {constraints:?}"
+    );
     assert!(constraints.allow_rule(&event.rule), "{text:?}");
     assert!(constraints.allow_priority(event.priority), "{text:?}");
     assert!(constraints.allow_category(event.category), "{text:?}");

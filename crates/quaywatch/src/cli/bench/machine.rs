@@ -25,11 +25,26 @@ pub(super) fn cpu_seconds(pid: &str) -> Result<f64> {
 
 /// Resident memory of process `pid` in MB (10⁶ bytes).
 pub(super) fn resident_megabytes(pid: &str) -> Result<f64> {
+    memory_megabytes(pid, "VmRSS:")
+}
+
+/// Begins to count anew what is the most that is resident of this process; a kernel that cannot
+/// counts from its start. Source: proc(5), `/proc/[pid]/clear_refs`.
+pub(super) fn forget_most_resident() {
+    fs_err::write("/proc/self/clear_refs", "5").ok();
+}
+
+/// The most that was resident of process `pid`, in MB (10⁶ bytes).
+pub(super) fn most_resident_megabytes(pid: &str) -> Result<f64> {
+    memory_megabytes(pid, "VmHWM:")
+}
+
+fn memory_megabytes(pid: &str, name: &'static str) -> Result<f64> {
     let text = fs_err::read_to_string(format!("/proc/{pid}/status"))?;
     let line = text
         .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .context("no VmRSS")?;
+        .find_map(|line| line.strip_prefix(name))
+        .context(name)?;
     let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
     Ok(kib * 1024.0 / 1e6)
 }

@@ -102,7 +102,7 @@ pub(super) fn run(peers: &[(String, PathBuf)], show: Show<'_>) -> Result<()> {
 }
 
 /// CPU seconds of the program at `path` while it reads `lines` from standard input to its end.
-fn run_peer(path: &std::path::Path, lines: &[String]) -> Result<f64> {
+pub(super) fn run_peer(path: &std::path::Path, lines: &[String]) -> Result<f64> {
     use std::{io::Write as _, process::Stdio};
     let children = || -> Result<f64> {
         let text = fs_err::read_to_string("/proc/self/stat")?;

@@ -123,3 +123,58 @@ pub(super) fn run(folder: &Path, count: u64, show: Show<'_>) -> Result<()> {
         "MB",
     ))
 }
+
+/// Stores small batches, each an append of its own, in a store of its own.
+pub(super) fn small(folder: &Path, show: Show<'_>) -> Result<()> {
+    for (size, count) in [(1, 20_000_u64), (10, 100_000), (100, 200_000)] {
+        let folder = folder.join(format!("store-of-{size}"));
+        match fs_err::remove_dir_all(&folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+        let store = Embedded::open(&folder, qw_store::Options::default())?;
+        let start = Timestamp::from_seconds(1_795_251_600);
+        let mut parser = Parser::new(Limits::default());
+        let lines: Vec<String> = demo::benchmark_lines(1, 10_000).collect();
+        let mut events = Vec::with_capacity(lines.len());
+        for line in &lines {
+            events.push(
+                parser
+                    .parse(line.as_bytes(), start)
+                    .map_err(|reason| anyhow::anyhow!("invalid: {}", reason.name()))?,
+            );
+        }
+        let ((), cpu) = machine::measured(|| {
+            for sequence in 0..count / size {
+                let from = (sequence * size) as usize % events.len();
+                let mut some = events[from..from + size as usize].to_vec();
+                let step = i64::try_from(sequence)? * 10_000_000;
+                for event in &mut some {
+                    event.time = Timestamp::from_nanos(start.as_nanos() + step);
+                }
+                let id = BatchId {
+                    source: SourceId::new("bench"),
+                    epoch: 1,
+                    sequence: sequence + 1,
+                };
+                let mut batches = vec![Batch {
+                    id,
+                    position: None,
+                    received: start,
+                    events: some,
+                }];
+                store.append(&mut batches)?;
+                if store.statistics().hot_events >= 8_192 {
+                    store.maintain(start, &Retention::default())?;
+                }
+            }
+            Ok(())
+        })?;
+        show(Row::new(
+            format!("stored in batches of {size}"),
+            cpu * 1e6 / count as f64,
+            "CPU s per million",
+        ))?;
+    }
+    Ok(())
+}

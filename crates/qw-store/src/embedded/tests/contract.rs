@@ -32,7 +32,7 @@ macro_rules! forward {
 
 impl RecordStore for Temporary<Embedded> {
     forward! {
-        append(batches: &mut Vec<qw_event::Batch>) -> Result<Vec<crate::Appended>, crate::StoreError>;
+        append_with(batches: &mut Vec<qw_event::Batch>, companion: &mut dyn crate::Companion) -> Result<Vec<crate::Appended>, crate::StoreError>;
         cursor(source: &qw_event::SourceId) -> Result<Option<crate::SourceCursor>, crate::StoreError>;
         events(query: &crate::EventQuery) -> Result<EventPage, crate::QueryError>;
         event(id: qw_event::EventId) -> Result<Option<qw_event::StoredEvent>, crate::QueryError>;

@@ -290,6 +290,18 @@ fn read_only_catalogue_refuses_and_recovers() {
 }
 
 #[test]
+fn no_file_of_the_catalogue_is_mapped() {
+    // A write to a mapped page fails with SIGBUS when the disk has become read-only.
+    let directory = fast_directory();
+    let store = open(directory.path());
+    let (mut acknowledged, mut pending) = (Vec::new(), Vec::new());
+    work(&store, &mut acknowledged, &mut pending).unwrap();
+    assert_eq!(store.list("users").unwrap(), []);
+    assert!(directory.path().join("catalogue.sqlite-wal").exists());
+    assert!(!directory.path().join("catalogue.sqlite-shm").exists());
+}
+
+#[test]
 fn second_opener_is_told_which_directory_is_in_use() {
     let directory = fast_directory();
     let store = open(directory.path());
@@ -394,30 +406,112 @@ fn damaged_segments_are_counted_and_the_rest_is_found() {
     }
 }
 
-/// Flips bytes all over a segment: whatever comes of it, nothing panics and other segments answer.
+/// Flips bits all over a segment: nothing panics, no answer changes without saying that it is not
+/// complete, and the other segment answers.
 #[test]
-fn flipped_bytes_never_panic() {
+fn flipped_bits_are_told_and_change_no_answer() {
     let directory = fast_directory();
     let store = open(directory.path());
-    let events = Sampler::new(3).events(Timestamp::EPOCH, Duration::from_secs(1), 150);
-    let mut batch = numbered(0, 0);
-    batch.events = events;
-    store.append(&mut vec![batch]).unwrap();
+    let second = Duration::from_secs(1);
+    let mut sampler = Sampler::new(3);
+    for sequence in 1..=2 {
+        let mut batch = numbered(0, 0);
+        batch.id.sequence = sequence;
+        batch.events = sampler.events(Timestamp::EPOCH, second, 150);
+        store.append(&mut vec![batch]).unwrap();
+    }
     let path = store.view().segments[0].path().to_owned();
+    let page = |store: &Embedded, text: &str| {
+        let query = EventQuery {
+            range: TimeRange::ALL,
+            filter: crate::query::parse(text).unwrap(),
+            order: Order::NewestFirst,
+            after: None,
+            limit: 1000,
+            budget: Duration::MAX,
+        };
+        store.events(&query).unwrap()
+    };
+    let facets = |store: &Embedded, text: &str| {
+        let query = crate::FacetQuery {
+            range: TimeRange::ALL,
+            filter: crate::query::parse(text).unwrap(),
+            fields: vec!["proc.name".into(), "priority".into(), "fd.name".into()],
+            limit: 100,
+            budget: Duration::MAX,
+        };
+        let facets = store.facets(&query).unwrap();
+        let values = facets.facets.into_iter().map(|facet| facet.values);
+        (values.collect::<Vec<_>>(), facets.complete)
+    };
+    let texts = ["*", "shadow", "*hado*", "priority>=error"];
+    let expected: Vec<_> = texts
+        .iter()
+        .map(|text| (page(&store, text).events, facets(&store, text).0))
+        .collect();
+    assert_eq!(expected[0].0.len(), 300);
+    let undamaged =
+        |events: &[qw_event::StoredEvent]| events.iter().filter(|event| event.id.0 > 150).count();
     drop(store);
     let original = fs::read(&path).unwrap();
-    for at in (0..original.len()).step_by(original.len() / 150 + 1) {
+    let mut told = 0;
+    let places = (0..original.len()).step_by(original.len() / 60 + 1);
+    // The footer, densely.
+    for at in places.chain((original.len() - 2_000..original.len()).step_by(61)) {
         let mut bytes = original.clone();
-        bytes[at] ^= 0x55;
+        bytes[at] ^= 1 << (at % 8);
         fs::write(&path, &bytes).unwrap();
         let store = open(directory.path());
-        let found = store.events_after(qw_event::EventId(0), 1000).unwrap();
-        assert!(found.len() <= 150);
-        drop(store.histogram(&HistogramQuery {
-            range: TimeRange::ALL,
-            filter: crate::query::parse("shadow").unwrap(),
-            step: Duration::from_secs(60),
-            budget: Duration::MAX,
-        }));
+        for (text, (events, counts)) in texts.iter().zip(&expected) {
+            let found = page(&store, text);
+            assert!(
+                found.events.iter().all(|event| events.contains(event)),
+                "an event changed, byte {at}"
+            );
+            assert_eq!(
+                undamaged(&found.events),
+                undamaged(events),
+                "the other segment answers, byte {at}"
+            );
+            assert!(
+                found.events == *events || !found.complete,
+                "`{text}` without a word, byte {at}"
+            );
+            let (found, complete) = facets(&store, text);
+            assert!(
+                found == *counts || !complete,
+                "facets of `{text}` without a word, byte {at}"
+            );
+        }
+        told += store.statistics().counters["segments_damaged_total"];
     }
+    assert!(told > 60, "{told} damages were noticed");
+    fs::write(&path, &original).unwrap();
+    let store = open(directory.path());
+    assert_eq!(page(&store, "*").events, expected[0].0);
+}
+
+/// Merging verifies what it copies: a damaged segment is left as it is.
+#[test]
+fn damage_is_not_merged() {
+    let directory = fast_directory();
+    let store = open(directory.path());
+    for start in 0..5 {
+        store.append(&mut vec![numbered(start * 150, 150)]).unwrap();
+    }
+    let path = store.view().segments[1].path().to_owned();
+    let mut bytes = fs::read(&path).unwrap();
+    let at = bytes.len() / 3;
+    bytes[at] ^= 4;
+    fs::write(&path, &bytes).unwrap();
+    let forever = Retention::default();
+    let error = store.maintain(Timestamp::EPOCH, &forever).unwrap_err();
+    let name = path.file_name().unwrap().to_str().unwrap();
+    assert!(error.to_string().contains(name), "{error}");
+    assert!(error.to_string().contains("checksum"), "{error}");
+    let done = store.maintain(Timestamp::EPOCH, &forever).unwrap();
+    assert_eq!(done.compacted, 4);
+    assert!(path.exists());
+    let found = store.events_after(qw_event::EventId(0), 1000).unwrap();
+    assert!(found.len() >= 600, "{} found", found.len());
 }

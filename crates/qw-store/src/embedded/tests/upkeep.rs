@@ -273,6 +273,126 @@ fn blooms_and_lists_keep_segments_and_row_groups_unread() {
     );
 }
 
+/// One event from the year 2116 keeps neither its segment nor what is merged with it.
+#[test]
+fn events_from_the_future_age_as_of_when_they_were_received() {
+    let directory = fast_directory();
+    let store = open(directory.path());
+    let future = seconds(4_600_000_000);
+    for (index, (first, count)) in [(0, 150), (150, 30), (180, 30), (210, 150)]
+        .into_iter()
+        .enumerate()
+    {
+        let mut batch = numbered(first, count);
+        batch.received = seconds((first + count) as i64);
+        batch.events[0].time = future;
+        batch.events[0].container = qw_event::ContainerRef {
+            id: format!("of the future {index}").into(),
+            ..qw_event::ContainerRef::default()
+        }
+        .into();
+        store.append(&mut vec![batch]).unwrap();
+    }
+    drop(store);
+    // The hot tail and the segments know it again after a start.
+    let store = open(directory.path());
+    let forever = Retention::default();
+    store.maintain(seconds(400), &forever).unwrap();
+    assert_eq!(store.statistics().events, 360);
+    assert_eq!(store.statistics().newest, Some(future));
+    let retention = Retention {
+        max_age: Some(Duration::from_secs(100)),
+        max_size_bytes: None,
+    };
+    let done = store.maintain(seconds(250), &retention).unwrap();
+    assert_eq!(done.dropped_events, 0, "the oldest are 100 seconds old");
+    let done = store.maintain(seconds(460), &retention).unwrap();
+    assert_eq!(done.dropped_events, 210);
+    let done = store.maintain(seconds(461), &retention).unwrap();
+    assert_eq!(done.dropped_events, 150);
+    assert_eq!(store.container_activity(TimeRange::ALL).unwrap(), []);
+    assert!(store.names().containers.is_empty(), "{:?}", store.names());
+    store.append(&mut vec![numbered(400, 10)]).unwrap();
+    assert_eq!(store.container_activity(TimeRange::ALL).unwrap().len(), 10);
+}
+
+/// Trigrams keep row groups unread in which a part of a word does not occur.
+#[test]
+fn parts_of_words_that_do_not_occur_are_not_searched() {
+    let directory = fast_directory();
+    let store = open(directory.path());
+    for start in 0..4 {
+        let mut batch = numbered(start * 128, 128);
+        if start == 2 {
+            batch.events[5].output = "the tail of a Kangaroo".into();
+        }
+        store.append(&mut vec![batch]).unwrap();
+    }
+    store.maintain(seconds(0), &Retention::default()).unwrap();
+    let read = |text: &str| {
+        let before = store.statistics().counters["row_groups_read_total"];
+        let query = EventQuery {
+            range: TimeRange::ALL,
+            filter: parse(text).unwrap(),
+            order: Order::NewestFirst,
+            after: None,
+            limit: 1000,
+            budget: Duration::MAX,
+        };
+        let found = store.events(&query).unwrap().events.len();
+        let after = store.statistics().counters["row_groups_read_total"];
+        (found, after - before)
+    };
+    assert_eq!(read("*allaby*"), (0, 0));
+    assert_eq!(read("*ANGAR*"), (1, 1));
+    assert_eq!(read("output:*angar*"), (1, 1));
+    assert_eq!(read("*angar* or *allaby*"), (1, 1));
+    assert_eq!(read("*angar* and *event num*"), (0, 1));
+    assert_eq!(read("*angar* and *allaby*"), (0, 0));
+    assert_eq!(read("*vent num*").0, 511);
+    assert_eq!(read("*12*").0, read("output:*12*").0);
+}
+
+/// Facets of whole segments are remembered and forgotten with the segments.
+#[test]
+fn totals_follow_the_segments() {
+    let directory = fast_directory();
+    let store = open(directory.path());
+    for start in 0..6 {
+        store.append(&mut vec![numbered(start * 150, 150)]).unwrap();
+    }
+    let ask = |end: i64| {
+        let query = crate::FacetQuery {
+            range: TimeRange {
+                start: seconds(0),
+                end: seconds(end),
+            },
+            filter: Filter::everything(),
+            fields: vec!["proc.name".into(), "priority".into(), "hostname".into()],
+            limit: 10,
+            budget: Duration::MAX,
+        };
+        let facets = store.facets(&query).unwrap();
+        assert!(facets.complete);
+        facets.facets[0].values[0].count
+    };
+    let bytes = || store.statistics().counters["segment_totals_bytes"];
+    assert_eq!(bytes(), 0);
+    assert_eq!(
+        (ask(900), ask(900), ask(149), ask(450)),
+        (900, 900, 149, 450)
+    );
+    assert!(bytes() > 0);
+    store.maintain(seconds(0), &Retention::default()).unwrap();
+    assert_eq!(ask(900), 900);
+    let retention = Retention {
+        max_age: Some(Duration::ZERO),
+        max_size_bytes: None,
+    };
+    store.maintain(seconds(10_000), &retention).unwrap();
+    assert_eq!(bytes(), 0);
+}
+
 /// The columns that other programs read by name; a change is a new version of the format.
 #[test]
 fn schema_of_segments_is_fixed() {

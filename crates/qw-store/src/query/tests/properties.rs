@@ -208,7 +208,7 @@ proptest! {
 
     #[test]
     fn tokens_do_not_depend_on_case(text in "\\PC{0,40}") {
-        let folded = tokens::fold(&text);
+        let folded = fold(&text);
         prop_assert!(tokens(&text).eq(tokens(&folded)));
         let mut visited = Vec::new();
         tokens::visit_tokens(&text, &mut |token| visited.push(token.to_owned()));

@@ -1,0 +1,107 @@
+/** The tree as a diagram, for a look at its form. In its own chunk: it brings ECharts. */
+
+import { TreeChart } from "echarts/charts";
+import { TooltipComponent } from "echarts/components";
+import { init, use, type ECharts } from "echarts/core";
+import { CanvasRenderer } from "echarts/renderers";
+import { useEffect, useRef } from "react";
+import { useTranslation } from "react-i18next";
+import type { NodeState } from "../../api/types";
+import { PALETTES } from "../../app/palette";
+import { useTheme } from "../../app/theme";
+import type { BehaviourNode } from "./tree-model";
+
+use([TreeChart, TooltipComponent, CanvasRenderer]);
+
+/** Children that are drawn of one node; the rest is counted. */
+const SHOWN = 14;
+
+interface DiagramNode {
+  name: string;
+  id?: string;
+  symbol: string;
+  itemStyle: { color: string; borderColor: string };
+  collapsed: boolean;
+  children: DiagramNode[];
+}
+
+const SYMBOLS: Record<NodeState, string> = { learned: "circle", seen: "diamond", deviating: "triangle" };
+
+interface TreeDiagramProps {
+  branches: readonly BehaviourNode[];
+  kept: Set<string> | null;
+  height: number;
+  label: string;
+  onSelect: (id: string) => void;
+}
+
+export default function TreeDiagram({ branches, kept, height, label, onSelect }: TreeDiagramProps) {
+  const { t } = useTranslation();
+  const theme = useTheme();
+  const element = useRef<HTMLDivElement>(null);
+  const chart = useRef<ECharts>(null);
+  const select = useRef(onSelect);
+  useEffect(() => {
+    select.current = onSelect;
+  });
+  useEffect(() => {
+    const instance = init(element.current!, null, { renderer: "canvas" });
+    chart.current = instance;
+    const observer = new ResizeObserver(() => instance.resize());
+    observer.observe(element.current!);
+    instance.on("click", (event) => {
+      const { id } = event.data as DiagramNode;
+      if (id) select.current(id);
+    });
+    return () => {
+      observer.disconnect();
+      instance.dispose();
+    };
+  }, []);
+  useEffect(() => {
+    const colors = PALETTES[theme];
+    const color = (state: NodeState) => (state === "deviating" ? colors.danger : state === "seen" ? colors.warning : colors.success);
+    const draw = (node: BehaviourNode): DiagramNode => {
+      const all = kept ? node.children.filter(({ id }) => kept.has(id)) : node.children;
+      const shown = [...all].sort((a, b) => Number(b.state === "deviating") - Number(a.state === "deviating")).slice(0, SHOWN);
+      const rest = all.length - shown.length;
+      const children = shown.map(draw);
+      if (rest > 0) children.push({ name: t("behaviour.moreNodes", { count: rest }), symbol: "none", itemStyle: { color: colors.textMuted, borderColor: colors.textMuted }, collapsed: false, children: [] });
+      return {
+        name: node.level === 1 ? t(`branch.${node.name}`) : node.name,
+        id: node.id,
+        symbol: SYMBOLS[node.state],
+        itemStyle: { color: color(node.state), borderColor: color(node.state) },
+        collapsed: node.level >= 3 && node.below.deviating === 0,
+        children,
+      };
+    };
+    const shown = branches.filter(({ id }) => !kept || kept.has(id));
+    chart.current?.setOption(
+      {
+        animation: false,
+        tooltip: { trigger: "item", triggerOn: "mousemove", backgroundColor: colors.raised, borderColor: colors.border, textStyle: { color: colors.text, fontSize: 12 }, formatter: "{b}" },
+        series: [
+          {
+            type: "tree",
+            data: [{ name: "", symbol: "none", itemStyle: { color: colors.border, borderColor: colors.border }, collapsed: false, children: shown.map(draw) }],
+            left: 12,
+            right: 220,
+            top: 12,
+            bottom: 12,
+            roam: true,
+            symbolSize: 9,
+            initialTreeDepth: -1,
+            lineStyle: { color: colors.border, width: 1 },
+            label: { position: "right", distance: 6, color: colors.text, fontSize: 11, width: 200, overflow: "truncate" },
+            leaves: { label: { position: "right" } },
+            emphasis: { disabled: true },
+            expandAndCollapse: true,
+          },
+        ],
+      },
+      { notMerge: true },
+    );
+  }, [branches, kept, theme, t]);
+  return <div ref={element} className="chart-canvas tree-diagram" role="img" aria-label={label} style={{ height }} />;
+}
