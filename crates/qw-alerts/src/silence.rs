@@ -1,7 +1,7 @@
 //! Silences: alerts that are known and shall be quiet for a while.
 
 use qw_event::{Alert, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Matchers one silence may have.
 pub const MAX_MATCHERS: usize = 20;
@@ -103,8 +103,8 @@ impl NewSilence {
 pub struct Matcher {
     /// What of the alert is looked at.
     pub field: MatchField,
-    /// How it is compared.
-    #[serde(default)]
+    /// How it is compared; null is the default, too.
+    #[serde(default, deserialize_with = "or_default")]
     pub operator: MatchOperator,
     /// With what: for globs `*` stands for any text and `?` for one character.
     pub value: String,
@@ -161,6 +161,10 @@ pub enum MatchOperator {
     Glob,
     /// The text does not fit the pattern.
     NotGlob,
+}
+
+fn or_default<'de, D: Deserializer<'de>>(deserializer: D) -> Result<MatchOperator, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 impl Matcher {

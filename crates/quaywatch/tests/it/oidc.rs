@@ -39,9 +39,13 @@ fn somebody_signs_in_through_a_provider_and_sees_what_the_group_may_see() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap();
     let console = port.local_addr().unwrap();
     drop(port);
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "anything\n").unwrap();
     let configuration = format!(
-        "inventory: {{docker: false}}\noidc:\n  issuer: http://{}\n  client_id: quaywatch\n  redirect_url: http://{console}/api/auth/oidc/callback\n  roles:\n    - {{value: team-shop, role: analyst, scope: {{namespaces: [shop]}}}}\n",
-        provider.address
+        "inventory: {{docker: false}}\noidc:\n  issuer: http://{}\n  client_id: quaywatch\n  client_secret_file: {}\n  redirect_url: http://{console}/api/auth/oidc/callback\n  roles:\n    - {{value: team-shop, role: analyst, scope: {{namespaces: [shop]}}}}\n",
+        provider.address,
+        secret.display()
     );
     let quaywatch = server()
         .configuration(&configuration)

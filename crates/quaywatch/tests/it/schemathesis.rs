@@ -125,7 +125,8 @@ fn check(program: &Path, quaywatch: &Quaywatch, who: Who) {
         .arg(&file)
         .arg("run")
         .arg(format!("http://{}/api/openapi.json", quaywatch.console))
-        .args(["--checks", "all", "--continue-on-failure", "--no-color"])
+        // Every check is on of itself; `--checks all` would outdo what the configuration says.
+        .args(["--continue-on-failure", "--no-color"])
         .args(["--seed", SEED, "--max-examples", &examples])
         .current_dir(folder.path())
         .env("PYTHONPATH", &settings)

@@ -49,6 +49,7 @@ impl From<AccessError> for Problem {
             | AccessError::NoPasswordHere(_)
             | AccessError::Token(TokenRefused::ExpiresInThePast)
             | AccessError::TooManyUsers
+            | AccessError::ScopedAdmin
             | AccessError::TooManyTokens => Self::new(Code::Conflict, error.to_string()),
             AccessError::NameTaken(_)
             | AccessError::Unknown(_)
@@ -59,7 +60,6 @@ impl From<AccessError> for Problem {
             AccessError::NotFound(_) => Self::not_found(error.to_string()),
             AccessError::Username(_)
             | AccessError::Password(_)
-            | AccessError::ScopedAdmin
             | AccessError::DataScope(_)
             | AccessError::Token(_) => Self::invalid(error.to_string()),
             AccessError::Store(_) | AccessError::Damaged { .. } | AccessError::Secret(_) => {

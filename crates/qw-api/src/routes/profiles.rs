@@ -472,15 +472,17 @@ async fn accept(
 ) -> Result<Json<Accepted>, Problem> {
     let key = find(&state, &visibility, &key)?;
     audit.action("profile.accept", &key);
-    let wrong = || {
-        Problem::invalid(
-            "`path` begins with `process`, `network`, `file` or `lineage` and has at most 4 parts",
-        )
+    let Some((branch, below)) = request
+        .path
+        .split_first()
+        .filter(|(_, below)| below.len() <= 3)
+    else {
+        return Err(Problem::invalid("`path` has 1 to 4 parts"));
     };
-    let (branch, below) = request.path.split_first().ok_or_else(wrong)?;
-    let branch = Branch::named(branch)
-        .filter(|_| below.len() <= 3)
-        .ok_or_else(wrong)?;
+    let branch = Branch::named(branch).ok_or_else(|| {
+        let what = "a profile has the branches `process`, `network`, `file` and `lineage`";
+        Problem::new(Code::NotFound, what)
+    })?;
     let below: Vec<&str> = below.iter().map(String::as_str).collect();
     save(&state, &key, Some(SnapshotKind::Command)).await?;
     let accepted = state.parts.profiles.lock().accept(&key, branch, &below);
@@ -604,7 +606,8 @@ fn refused(error: &DocumentError) -> Problem {
 struct DiffParameters {
     /// Key of another profile, or a container.
     with: Option<String>,
-    /// Time of an earlier state of the same profile; the newest that is not later is taken.
+    /// Without another profile: time of an earlier state of the same one; the newest that is not
+    /// later is taken.
     #[param(format = "instant")]
     at: Option<String>,
 }
@@ -678,20 +681,15 @@ async fn difference(
     let with = parameters.with.filter(|text| !text.is_empty());
     let at = parameters.at.filter(|text| !text.is_empty());
     let (other, time) = match (with, at) {
-        (Some(with), None) => {
+        (Some(with), _) => {
             let with = find(&state, &visibility, &with)?;
             let document = state.parts.profiles.lock().snapshot(&with, EventId(0));
             (document.ok_or_else(|| no_profile(&with))?, None)
         }
-        (None, Some(at)) => {
-            let at = instant("at", &at, state.now())?;
-            let (document, time) = earlier(&state, &key, at).await?;
+        (None, at) => {
+            let at = at.map(|at| instant("at", &at, state.now())).transpose()?;
+            let (document, time) = earlier(&state, &key, at.unwrap_or(Timestamp::MAX)).await?;
             (document, Some(time))
-        }
-        _ => {
-            return Err(Problem::invalid(
-                "say either `with` (another profile) or `at` (an earlier time)",
-            ));
         }
     };
     let own = state.parts.profiles.lock().snapshot(&key, EventId(0));

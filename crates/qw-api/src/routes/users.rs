@@ -114,6 +114,7 @@ struct UserRequest {
     #[schema(min_length = 1, max_length = 64)]
     username: String,
     /// Password, at least 12 characters; made up and told once when absent.
+    #[schema(min_length = 12)]
     #[serde(default)]
     password: Option<String>,
     /// What the user may do.
@@ -180,7 +181,8 @@ struct UserChangeRequest {
     scope: Option<Option<DataScopeView>>,
     /// True ends the user's sessions and lets nobody in.
     disabled: Option<bool>,
-    /// A new password; ends the user's sessions.
+    /// A new password, at least 12 characters; ends the user's sessions.
+    #[schema(min_length = 12)]
     password: Option<String>,
 }
 
