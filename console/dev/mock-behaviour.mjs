@@ -16,6 +16,7 @@ const PERMISSIONS = {
 };
 const NEEDS = [
   [/^\/api\/(alerts|silences|profiles|hbt|containers\/[^/]+\/alerts)/, "view"],
+  [/^\/api\/users\/assignable/, "triage"],
   [/^\/api\/users/, "manage_access"],
   [/^\/api\/audit/, "read_audit"],
   [/^\/api\/notifications/, "manage_notifications"],
@@ -30,6 +31,11 @@ export function createBehaviour({ amount, role, hash, hex, containers, newestEve
   const HOUR = 60 * MINUTE;
 
   // --- alerts
+  const BEHAVIOUR = [
+    { branch: "process", operation: "execve", process: "kdevtmpfsi", kind: "executable", token: "/tmp/kdevtmpfsi" },
+    { branch: "file", operation: "openat", process: "sh", kind: "written_path", token: "/dev/shm/.x" },
+    { branch: "network", operation: "connect", process: "sh", kind: "destination", token: "203.0.113.0/24:4444" },
+  ];
   const RULES = [
     ["Drop and execute new binary in container", "Critical", "falco", (c) => `A program that is not part of the image ran in ${c.name}: /tmp/kdevtmpfsi`],
     ["Outbound connection to C2 server", "Alert", "falco", (c) => `${c.name} connected to a known command-and-control address`],
@@ -70,6 +76,10 @@ export function createBehaviour({ amount, role, hash, hex, containers, newestEve
       close_reason: state === "closed" ? ["resolved", "false_positive", "expected", "accepted"][hash(id + 2) % 4] : null,
       assignee: state === "in_progress" ? ["admin", "ada", "lin"][hash(id) % 3] : null,
       silenced_by: index % 11 === 10 ? 1 : null,
+      containers: [{ id: reference.id, name: reference.name, image: reference.image, last_seen: iso(last) }],
+      more_containers: false,
+      teachable: source === "profile" ? BEHAVIOUR.length : 0,
+      taught: 0,
       changed: iso(last),
     };
   });
@@ -110,6 +120,8 @@ export function createBehaviour({ amount, role, hash, hex, containers, newestEve
         (!search.get("rule") || alert.rule === search.get("rule")) &&
         (!search.get("workload") || alert.workload === search.get("workload")) &&
         (!search.get("container") || [alert.container.id, alert.container.name].includes(search.get("container"))) &&
+        (!search.get("image") || [alert.container.image, alert.container.image_repository].includes(search.get("image"))) &&
+        (!search.get("namespace") || alert.container.k8s_namespace === search.get("namespace")) &&
         (!search.get("assignee") || (search.get("assignee") === "none" ? alert.assignee === null : alert.assignee === search.get("assignee"))) &&
         (search.get("silenced") === null || (search.get("silenced") === "true") === (alert.silenced_by !== null)) &&
         (!search.get("start") || Date.parse(alert.last_seen) >= time(search.get("start"))) &&
@@ -145,7 +157,7 @@ export function createBehaviour({ amount, role, hash, hex, containers, newestEve
     raised += 1;
     const [rule, priority, source, title] = RULES[raised % RULES.length];
     const { host, stopped: _stopped, ...container } = containers[raised % containers.length];
-    const alert = { ...alerts[0], id: alerts[0].id + 1, source, rule, priority, title: title(container), container, hostname: host, score: source === "profile" ? 0.77 : null, reasons: source === "profile" ? storyOf(0) : [], first_seen: iso(0), last_seen: iso(0), changed: iso(0), count: 1, evidence: [String(newestEvent())], state: "new", close_reason: null, assignee: null, silenced_by: null };
+    const alert = { ...alerts[0], id: alerts[0].id + 1, source, rule, priority, title: title(container), container, containers: [{ id: container.id, name: container.name, image: container.image, last_seen: iso(0) }], teachable: source === "profile" ? BEHAVIOUR.length : 0, taught: 0, hostname: host, score: source === "profile" ? 0.77 : null, reasons: source === "profile" ? storyOf(0) : [], first_seen: iso(0), last_seen: iso(0), changed: iso(0), count: 1, evidence: [String(newestEvent())], state: "new", close_reason: null, assignee: null, silenced_by: null };
     alerts.unshift(alert);
     tell([alert]);
   }
@@ -172,6 +184,8 @@ export function createBehaviour({ amount, role, hash, hex, containers, newestEve
             progress,
             reason: isLearning ? `${(6 * (1 - progress) + 1.2).toFixed(1)} % of coming events would show something new; at most 1 % is wanted` : "0.2 % of coming events would show something new, after 6 h and 48,210 events",
             events: 4_000 + (hash(index) % 90_000),
+            nodes: 60 + (hash(index + number) % 220),
+            deviating_nodes: 0,
             unseen_mass: isLearning ? 0.04 : 0.002,
             new_nodes_per_hour: isLearning ? 7.5 : 0.1,
           },
@@ -185,6 +199,8 @@ export function createBehaviour({ amount, role, hash, hex, containers, newestEve
       state: learning ? "learning" : "detecting",
       frozen: index % 7 === 4,
       progress: Math.min(...BRANCHES.map((branch) => branches[branch].progress)),
+      containers: 1 + (hash(index) % 4),
+      accepted: index % 5 === 2 ? 2 : 0,
       events: 20_000 + (hash(index) % 900_000),
       deviations: deviating * 3,
       nodes: 240 + (hash(index + 8) % 900),
@@ -215,7 +231,7 @@ export function createBehaviour({ amount, role, hash, hex, containers, newestEve
       name,
       type,
       events_count: 1 + (hash(seed * 31 + number) % 9_000),
-      metadata: { state: accepted.has(name) ? "learned" : state, first_seen: iso((state === "deviating" ? 0.4 : 24 * (2 + (hash(number) % 7))) * HOUR), last_seen: iso((hash(number + 4) % 1_300) * 1_000), weight: 3, ...(name.includes("<") ? { wildcard: true } : {}), ...(/shadow|token|id_rsa/.test(name) ? { sensitive: true } : {}) },
+      metadata: { ...(accepted.has(name) ? { state: "accepted", accepted: { by: "admin", time: iso(0) } } : { state }), first_seen: iso((state === "deviating" ? 0.4 : 24 * (2 + (hash(number) % 7))) * HOUR), last_seen: iso((hash(number + 4) % 1_300) * 1_000), weight: 3, ...(name.includes("<") ? { wildcard: true } : {}), ...(/shadow|token|id_rsa/.test(name) ? { sensitive: true } : {}) },
       children: [],
     });
     const inner = (name, type, children) => {
@@ -336,24 +352,26 @@ export function createBehaviour({ amount, role, hash, hex, containers, newestEve
       const chosen = body.ids.map((id) => alerts.find((alert) => alert.id === id));
       if (chosen.some((alert) => !alert)) return problem(404, "not_found", `there is no alert ${body.ids[chosen.indexOf(undefined)]}`), true;
       const { action } = body;
-      const wrong = chosen.find((alert) => (action === "reopen" ? alert.state !== "closed" : (action === "acknowledge" || action === "start") && alert.state === "closed"));
+      const wrong = chosen.find((alert) => (action === "reopen" ? alert.state !== "closed" : ["acknowledge", "unacknowledge", "start"].includes(action) && alert.state === "closed"));
       if (wrong) return problem(409, "conflict", action === "reopen" ? `alert ${wrong.id} is not closed` : `alert ${wrong.id} is closed; reopen it first`), true;
       for (const alert of chosen) {
         const before = historyOf(alert);
         if (action === "assign") alert.assignee = body.assignee || null;
         else if (action !== "note") {
-          alert.state = { acknowledge: "acknowledged", start: "in_progress", close: "closed", reopen: "new" }[action];
+          const taught = action === "close" && (body.teach ?? body.reason === "expected") ? alert.teachable : 0;
+          Object.assign(alert, { untaught: action === "reopen" ? alert.taught : 0, taught });
+          alert.state = { acknowledge: "acknowledged", unacknowledge: "new", start: "in_progress", close: "closed", reopen: "new" }[action];
           alert.close_reason = action === "close" ? (body.reason ?? "resolved") : null;
         }
         alert.changed = iso(0);
-        before.push({ sequence: (sequence += 1), time: iso(0), who: "admin", ...(action === "assign" ? { action: "assigned", assignee: alert.assignee } : action === "note" ? { action: "note", text: body.text } : { action: "state", state: alert.state, ...(alert.close_reason ? { reason: alert.close_reason } : {}) }) });
+        before.push({ sequence: (sequence += 1), time: iso(0), who: "admin", ...(action === "assign" ? { action: "assigned", assignee: alert.assignee } : action === "note" ? { action: "note", text: body.text } : { action: "state", state: alert.state, ...(alert.close_reason ? { reason: alert.close_reason } : {}), ...(alert.taught ? { taught: alert.taught } : {}), ...(alert.untaught ? { untaught: alert.untaught } : {}) }) });
       }
       setTimeout(() => tell(chosen), 300);
       return done(200, { items: chosen });
     }
     if (call.startsWith("GET /api/alerts/")) {
       const alert = alerts.find(({ id }) => id === Number(parts[1]));
-      return alert ? done(200, { ...alert, history: historyOf(alert) }) : (problem(404, "not_found", `there is no alert ${parts[1]}`), true);
+      return alert ? done(200, { ...alert, history: historyOf(alert), behaviour: alert.source === "profile" ? BEHAVIOUR : [] }) : (problem(404, "not_found", `there is no alert ${parts[1]}`), true);
     }
     if (parts[0] === "containers" && parts[2] === "alerts") return done(200, select(search, parts[1]));
 
@@ -417,6 +435,7 @@ export function createBehaviour({ amount, role, hash, hex, containers, newestEve
       return profile ? done(200, treeOf(profile, search.get("at"))) : (problem(404, "not_found", `there is no profile of \`${parts[1]}\``), true);
     }
 
+    if (call === "GET /api/users/assignable") return done(200, { items: users.filter((user) => !user.disabled && ["analyst", "admin"].includes(user.role)).map(({ username, role: theirs }) => ({ username, role: theirs })), next_cursor: null });
     if (call === "GET /api/users") return done(200, { items: users, next_cursor: null });
     if (call === "POST /api/users") {
       if (users.some((user) => user.username === body.username)) return problem(409, "conflict", `a user \`${body.username}\` exists`), true;
@@ -452,6 +471,17 @@ export function createBehaviour({ amount, role, hash, hex, containers, newestEve
   return {
     handle,
     raise,
+    /** What the overview says of alerts. */
+    counts() {
+      const loud = alerts.filter((alert) => alert.silenced_by === null);
+      const of = (state) => loud.filter((alert) => alert.state === state).length;
+      return {
+        total: loud.length,
+        by_priority: Object.fromEntries(PRIORITIES.map((name) => [name, loud.filter((alert) => alert.priority === name).length])),
+        open: { new: of("new"), acknowledged: of("acknowledged"), in_progress: of("in_progress") },
+        silenced: alerts.length - loud.length,
+      };
+    },
     /** Calls `listener` with alerts that changed; gives what ends that. */
     listen(listener) {
       listeners.add(listener);

@@ -449,6 +449,7 @@ function overview() {
     sources: { total: sources().length, healthy: sources().filter((s) => s.state !== "failed").length, failing: sources().filter((s) => s.state === "failed").length },
     histogram: histogram(day, 24),
     store: { events: total, bytes: total * 118, oldest: EMPTY ? null : new Date(FIRST).toISOString(), newest: newest < 0 ? null : iso(900) },
+    alerts: behaviour.counts(),
     notices:
       SCENARIO === "failing"
         ? [
@@ -671,9 +672,10 @@ function stream(request, response, search) {
   const timer = setInterval(() => {
     const batch = [];
     for (const last = numberAt(Date.now()); !EMPTY && next < last; next += 1) if (exists(next) && accept[kindOf(next)]) batch.push(eventOf(next));
-    if (batch.length > 0) message("event", { events: batch }, batch[batch.length - 1].id);
+    if (batch.length > 0 && types.includes("event")) message("event", { events: batch }, batch[batch.length - 1].id);
   }, 500);
-  const deaf = behaviour.listen((alerts) => message("alert", { alerts }));
+  const types = search.get("types") || "alert,event";
+  const deaf = types.includes("alert") ? behaviour.listen((alerts) => message("alert", { alerts })) : () => undefined;
   const beat = setInterval(() => message("heartbeat", { last_event_id: String(next) }), 30_000);
   request.on("close", () => (clearInterval(timer), clearInterval(beat), deaf()));
 }

@@ -10,6 +10,7 @@
  * browser's console (a violated content security policy is one).
  */
 
+import { Buffer } from "node:buffer";
 import { mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -217,8 +218,7 @@ const SHOTS = [
     path: "/profiles",
     filled: true,
     act: async (page) => {
-      const link = await page.locator(".profile-name a").first().getAttribute("href");
-      await page.goto(new URL(`${link}${state}`, page.url()).href);
+      await page.goto(new URL(`${await mostDeviating(page)}${state}`, page.url()).href);
       await page.waitForSelector(".tree-row, .tree-diagram canvas, .empty");
       if (state.includes("show")) await page.locator(".tree-row[aria-level='4']").first().click({ timeout: 5_000 }).catch(() => undefined);
       await settle(page);
@@ -229,10 +229,38 @@ const SHOTS = [
     path: "/profiles",
     filled: true,
     act: async (page) => {
-      await page.goto(new URL(await page.locator(".profile-name a").first().getAttribute("href"), page.url()).href);
+      await page.goto(new URL(await mostDeviating(page), page.url()).href);
       await page.waitForSelector(".behaviour-compare optgroup", { state: "attached" });
       await page.selectOption(".behaviour-compare", { index: 1 });
       await settle(page);
+    },
+  },
+  {
+    name: "behaviour-earlier",
+    path: "/profiles",
+    filled: true,
+    act: async (page) => {
+      await page.goto(new URL(await mostDeviating(page), page.url()).href);
+      await page.click(".scrub .icon-btn >> nth=0");
+      await settle(page);
+    },
+  },
+  {
+    name: "profile-import",
+    path: "/profiles",
+    act: async (page) => {
+      const [chooser] = await Promise.all([page.waitForEvent("filechooser"), page.click(".page-head .btn:has(svg) >> nth=-1")]);
+      await chooser.setFiles({ name: "shop.quaywatch-profile.json", mimeType: "application/json", buffer: Buffer.from(JSON.stringify({ key: "registry.example/shop/web/web" })) });
+      await page.waitForSelector("#import-key");
+      await settle(page);
+    },
+  },
+  {
+    name: "silence-new",
+    path: "/alerts/silences",
+    act: async (page) => {
+      await page.click(".page-head .btn-primary");
+      await page.waitForSelector("dialog[open]");
     },
   },
   { name: "users", path: "/users" },
@@ -295,6 +323,13 @@ async function settle(page) {
   await page.waitForTimeout(700);
 }
 
+/** Address of the tree that has most to show. */
+async function mostDeviating(page) {
+  const { items } = await page.evaluate(async () => (await fetch("/api/profiles?limit=200")).json());
+  const [{ key }] = items.sort((a, b) => b.deviating_nodes - a.deviating_nodes);
+  return `/behaviour/${encodeURIComponent(key)}`;
+}
+
 async function openAlert(page, there) {
   await page.locator(".alert-row .alert-title").first().click();
   await page.waitForSelector(there);
@@ -318,6 +353,7 @@ const findings = [];
 const browser = await chromium.launch({ executablePath: options.browser, args: ["--no-sandbox", "--force-color-profile=srgb"] });
 try {
   const session = options.scenario === "setup" ? undefined : await storedSession();
+  const contexts = new Map();
   for (const width of options.widths.split(",").map(Number)) {
     for (const theme of options.themes.split(",")) {
       for (const shot of SHOTS) {
@@ -326,7 +362,9 @@ try {
         if ((shot.scenario ?? options.scenario) !== options.scenario) continue;
         if (options.scenario === "setup" && !shot.public) continue;
         if ((shot.wide && width < 721) || (shot.narrow && width > 720)) continue;
-        await take(shot, width, theme, session);
+        const name = `${width} ${theme} ${shot.public ?? false}`;
+        if (!contexts.has(name)) contexts.set(name, await newContext(shot, width, theme, session));
+        await take(shot, width, theme, contexts.get(name));
       }
     }
   }
@@ -346,8 +384,8 @@ async function storedSession() {
   return state;
 }
 
-async function take(shot, width, theme, session) {
-  const context = await browser.newContext({
+function newContext(shot, width, theme, session) {
+  return browser.newContext({
     viewport: { width, height: HEIGHTS[width] ?? 900 },
     colorScheme: theme,
     locale: options.language,
@@ -356,6 +394,9 @@ async function take(shot, width, theme, session) {
     isMobile: width < 721,
     storageState: shot.public ? undefined : session,
   });
+}
+
+async function take(shot, width, theme, context) {
   const page = await context.newPage();
   const where = `${shot.name} ${width} ${theme}`;
   page.on("pageerror", (error) => findings.push(`${where}: ${error.message}`));
@@ -376,7 +417,7 @@ async function take(shot, width, theme, session) {
     await page.screenshot({ path: file }).catch(() => undefined);
   }
   console.log(file);
-  await context.close();
+  await page.close();
 }
 
 async function examine(page, where) {

@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: the figures of `docs/bench.md`.
 
+use std::process::Command;
+
 use anyhow::Result;
 
 use crate::{
@@ -8,7 +10,8 @@ use crate::{
     run::target_folder,
 };
 
-/// Builds as it is shipped, then runs `quaywatch bench` with `arguments`.
+/// Builds as it is shipped, then runs `quaywatch bench` with `arguments`, where we are: paths in them
+/// mean what they mean to whoever typed them.
 pub(crate) fn bench(arguments: &[String]) -> Result<()> {
     let root = root();
     console::build()?;
@@ -28,7 +31,11 @@ pub(crate) fn bench(arguments: &[String]) -> Result<()> {
         ),
     )?;
     let binary = target_folder().join("dist/quaywatch");
-    let mut command = program(&binary, &["bench"], &root);
-    command.args(arguments);
+    let arguments = match arguments {
+        [first, rest @ ..] if first == "--" => rest,
+        all => all,
+    };
+    let mut command = Command::new(binary);
+    command.arg("bench").args(arguments);
     step("bench", &mut command)
 }

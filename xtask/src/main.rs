@@ -19,7 +19,7 @@ cargo xtask COMMAND
   test [FILTER]   set up what tests need, then check and test everything (or the tests that match)
   soak            the scenario tests with their full counts: kills, rotations, time
   tidy            the rules of the tree: layers, lock files, names
-  bench [ARGS]    build for measuring, run `quaywatch bench ARGS` and the benchmarks beside the code
+  bench [ARGS]    build as it is shipped, then run `quaywatch bench ARGS`
   console         build the web console only
   record          record real programs in real containers for the tests of profiles
 ";
@@ -35,7 +35,9 @@ fn main() -> ExitCode {
         "tidy" => tidy::tidy(),
         "bench" => bench::bench(&rest),
         "console" => console::build(),
-        "record" => record::record(&rest),
+        // Without a command it says only what the commands are.
+        "record" if rest.is_empty() => record::record(&rest),
+        "record" => parts::install_for_recording().and_then(|()| record::record(&rest)),
         _ => {
             process::say(HELP);
             return ExitCode::from(2);

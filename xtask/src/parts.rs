@@ -68,14 +68,58 @@ const PARTS: &[Part] = &[
     },
 ];
 
+/// What recording needs; none of it is needed by a test.
+const FOR_RECORDING: &[Part] = &[
+    Part {
+        program: "debootstrap",
+        package: "debootstrap",
+    },
+    Part {
+        program: "dockerd",
+        package: "docker.io",
+    },
+    Part {
+        program: "strace",
+        package: "strace",
+    },
+    Part {
+        program: "zstd",
+        package: "zstd",
+    },
+    Part {
+        program: "ip",
+        package: "iproute2",
+    },
+    Part {
+        program: "nsenter",
+        package: "util-linux",
+    },
+];
+
+/// Installs what recording needs and is missing, as root on Debian; elsewhere an error names it.
+pub(crate) fn install_for_recording() -> Result<()> {
+    let packages = missing(FOR_RECORDING);
+    if packages.is_empty() {
+        return Ok(());
+    }
+    if !can_install() {
+        let missing = packages.join(" ");
+        bail!("recording needs the Debian packages {missing}, and this is no Debian run as root");
+    }
+    install_packages(&packages)
+}
+
+/// Packages of the parts that are not there.
+fn missing(parts: &[Part]) -> Vec<&'static str> {
+    let missing = parts.iter().filter(|part| !is_present(part));
+    let mut packages: Vec<&str> = missing.map(|part| part.package).collect();
+    packages.dedup();
+    packages
+}
+
 /// Installs what is missing, as root on Debian; elsewhere names it, and fails in CI.
 pub(crate) fn install() -> Result<()> {
-    let mut packages: Vec<&str> = PARTS
-        .iter()
-        .filter(|part| !is_present(part))
-        .map(|part| part.package)
-        .collect();
-    packages.dedup();
+    let packages = missing(PARTS);
     if packages.is_empty() {
         return Ok(());
     }
@@ -107,7 +151,7 @@ pub(crate) fn install_packages(packages: &[&str]) -> Result<()> {
     let mut arguments = vec!["install", "-y", "-qq", "--no-install-recommends"];
     arguments.extend(packages);
     step(
-        "packages for tests",
+        "packages",
         program("apt-get", &arguments, &root).env("DEBIAN_FRONTEND", "noninteractive"),
     )
 }

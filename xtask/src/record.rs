@@ -1,43 +1,56 @@
 //! Records what real programs do in real containers, as Falco would tell it.
 //!
-//! An engine of our own runs under `strace`; every container has a network of its own that ends at
-//! its loopback device. `docs/recordings.md` says more.
+//! An engine of our own runs its containers under `strace`; every container has a network of its
+//! own that ends at its loopback device. `docs/recordings.md` says more.
 
 mod convert;
+mod engine;
 mod fields;
+mod notes;
 mod trace;
+mod traces;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::{BufRead as _, BufReader, Write as _},
-    os::unix::process::CommandExt as _,
+    io::Write as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::process::{program, root, say, step};
+use engine::Engine;
+use notes::Notes;
+use traces::Traces;
 
 const HELP: &str = "\
 cargo xtask record COMMAND --work FOLDER
 
   build                       root file systems by debootstrap, and an image for each recipe
-  run WAVE SECONDS SEED…      run every recipe once per seed, at the same time; `--held-out` keeps the
-                              first seed out of what is learned, `--attacks` attacks it afterwards
-                              as well; `--only A,B` for some recipes
-  convert WAVE…               write the waves' recordings, and what the manifest says of them
+  run WAVE SECONDS SEED…      run every recipe once per seed, at the same time, for SECONDS after the
+                              last has started; SEED:A,B runs only the recipes A and B with that
+                              seed, `--only A,B` does so with all; `--held-out` keeps the first seed
+                              out of what is learned, `--attacks` attacks it afterwards as well,
+                              `--all-held-out` keeps every seed out. Ends early when a file `stop` is
+                              put into the wave's folder, or when less than 8 GB are free
+  convert WAVE…               write the waves' recordings, and what the manifest says of them, into the
+                              repository or, packed less, `--to FOLDER`. A wave that still runs is
+                              written as far as it was ten minutes ago at most
 ";
 
-/// System calls that the rules of `deploy/falco` speak of, and those that tell who is who.
-const CALLS: &str = "execve,execveat,clone,clone3,fork,vfork,prctl,chdir,fchdir,socket,connect,\
-accept,accept4,bind,listen,sendto,sendmsg,open,openat,openat2,creat,unlink,unlinkat,rmdir,rename,\
-renameat,renameat2,mkdir,mkdirat,chmod,fchmod,fchmodat,symlink,symlinkat,link,linkat,mount,umount2,\
-ptrace,setuid,setreuid,setresuid,setns,unshare,memfd_create,init_module,finit_module,bpf";
+/// The wave ends when less is free for its traces.
+const LEAST_FREE: u64 = 8_000_000_000;
+/// How often a running wave looks whether it should end.
+const PACE: Duration = Duration::from_secs(20);
+/// How often a running wave writes down what can be converted.
+const NOTES: Duration = Duration::from_mins(10);
+/// Containers that are started at once.
+const AT_ONCE: usize = 2;
 
 /// Peers of the containers. All are addresses of the container's own loopback device: nothing
 /// leaves it.
@@ -108,25 +121,77 @@ struct Attack {
     end: u64,
 }
 
-/// What the runs with the first seed are for.
+/// What the runs of a wave are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum First {
+enum Purpose {
     Learned,
-    HeldOut,
-    Attacked,
+    FirstHeldOut,
+    FirstAttacked,
+    AllHeldOut,
+}
+
+/// A run to come.
+#[derive(Debug, PartialEq, Eq)]
+struct Planned {
+    program: String,
+    seed: u64,
+    held_out: bool,
+}
+
+/// What comes of `seeds` as they stand in the command line.
+fn plan(seeds: &[&str], programs: &[String], purpose: Purpose) -> Result<Vec<Planned>> {
+    let mut plan = Vec::new();
+    for (at, text) in seeds.iter().enumerate() {
+        let (seed, some) = match text.split_once(':') {
+            Some((seed, some)) => (seed, some.split(',').collect()),
+            None => (*text, Vec::new()),
+        };
+        let seed = seed
+            .parse()
+            .with_context(|| format!("`{text}` does not begin with a number"))?;
+        for name in &some {
+            ensure!(
+                programs.iter().any(|program| program == name),
+                "no recipe `{name}`"
+            );
+        }
+        let chosen = programs
+            .iter()
+            .filter(|program| some.is_empty() || some.contains(&program.as_str()));
+        plan.extend(chosen.map(|program| Planned {
+            program: program.clone(),
+            seed,
+            held_out: match purpose {
+                Purpose::Learned => false,
+                Purpose::FirstHeldOut | Purpose::FirstAttacked => at == 0,
+                Purpose::AllHeldOut => true,
+            },
+        }));
+    }
+    Ok(plan)
+}
+
+/// Where recordings are put.
+struct Shelf {
+    folder: PathBuf,
+    /// How hard `zstd` packs them.
+    level: &'static str,
 }
 
 /// Runs `cargo xtask record`.
 pub(crate) fn record(arguments: &[String]) -> Result<()> {
     let mut rest = Vec::new();
-    let (mut work, mut only, mut first) = (None, None, First::Learned);
+    let (mut work, mut only, mut to) = (None, None, None);
+    let mut purpose = Purpose::Learned;
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--work" => work = arguments.next().map(PathBuf::from),
             "--only" => only = arguments.next(),
-            "--attacks" => first = First::Attacked,
-            "--held-out" if first == First::Learned => first = First::HeldOut,
+            "--to" => to = arguments.next().map(PathBuf::from),
+            "--attacks" => purpose = Purpose::FirstAttacked,
+            "--all-held-out" => purpose = Purpose::AllHeldOut,
+            "--held-out" if purpose == Purpose::Learned => purpose = Purpose::FirstHeldOut,
             "--held-out" => {}
             _ => rest.push(argument.as_str()),
         }
@@ -138,16 +203,28 @@ pub(crate) fn record(arguments: &[String]) -> Result<()> {
     match rest.as_slice() {
         ["build"] => studio.build(),
         ["run", wave, seconds, seeds @ ..] if !seeds.is_empty() => {
-            let seeds: Result<Vec<u64>, _> = seeds.iter().map(|seed| seed.parse()).collect();
             let mut programs = studio.programs()?;
             if let Some(only) = only {
                 let only: Vec<&str> = only.split(',').collect();
                 programs.retain(|program| only.contains(&program.as_str()));
             }
             let seconds = Duration::from_secs(seconds.parse()?);
-            studio.run(wave, seconds, &seeds?, &programs, first)
+            let plan = plan(seeds, &programs, purpose)?;
+            studio.run(wave, seconds, &plan, purpose == Purpose::FirstAttacked)
         }
-        ["convert", waves @ ..] if !waves.is_empty() => studio.convert(waves),
+        ["convert", waves @ ..] if !waves.is_empty() => {
+            let shelf = match to {
+                Some(folder) => Shelf {
+                    folder,
+                    level: "-6",
+                },
+                None => Shelf {
+                    folder: recordings(),
+                    level: "-19",
+                },
+            };
+            studio.convert(waves, &shelf)
+        }
         _ => bail!("{HELP}"),
     }
 }
@@ -215,41 +292,49 @@ impl Studio {
         Ok(())
     }
 
-    fn run(
-        &self,
-        wave: &str,
-        length: Duration,
-        seeds: &[u64],
-        programs: &[String],
-        first: First,
-    ) -> Result<()> {
+    /// Runs all that is planned, at the same time; `attacked`: then attacks those held out.
+    fn run(&self, wave: &str, length: Duration, plan: &[Planned], attacked: bool) -> Result<()> {
         let folder = self.work.join("waves").join(wave);
         fs_err::create_dir_all(&folder)?;
-        self.furnish_outside(programs)?;
-        let engine = Engine::start(&self.work, Some(&folder.join("trace")))?;
+        self.furnish_outside(plan)?;
+        let engine = Engine::start(&self.work, Some(&folder.join("traces")))?;
+        let engine = &engine;
         let mut stages = Vec::new();
-        for seed in seeds {
-            for program in programs {
-                let held_out = first != First::Learned && Some(seed) == seeds.first();
-                stages.push(self.open(&engine, program, *seed, held_out)?);
-            }
+        for planned in plan.chunks(AT_ONCE) {
+            thread::scope(|scope| {
+                let threads: Vec<_> = planned
+                    .iter()
+                    .map(|planned| scope.spawn(move || self.open(engine, planned)))
+                    .collect();
+                for (thread, planned) in threads.into_iter().zip(planned) {
+                    let opened = thread.join();
+                    match opened.unwrap_or_else(|_| Err(anyhow!("a thread panicked"))) {
+                        Ok(stage) => stages.push(stage),
+                        Err(error) => say(&format!(
+                            "   `{}-{}` did not start: {error:#}",
+                            planned.program, planned.seed
+                        )),
+                    }
+                }
+            });
         }
         say(&format!(
             "── {} containers run for {} s",
             stages.len(),
             length.as_secs()
         ));
-        thread::park_timeout(length);
+        let mut notes = Notes::new(&folder);
+        notes.write(&stages, Vec::new())?;
+        self.attend(&folder, length, &stages, &mut notes)?;
         for stage in &mut stages {
             stage.run.end = now();
         }
         let mut attacks = Vec::new();
-        let engine = &engine;
         thread::scope(|scope| {
             let attackers: Vec<_> = stages
                 .iter()
                 .enumerate()
-                .filter(|(_, stage)| stage.run.held_out && first == First::Attacked)
+                .filter(|(_, stage)| stage.run.held_out && attacked)
                 .map(|(at, stage)| scope.spawn(move || self.attack(engine, at, stage)))
                 .collect();
             for attacker in attackers {
@@ -260,35 +345,52 @@ impl Studio {
                 }
             }
         });
-        let mut wave = Wave {
-            containers: Vec::new(),
-            runs: Vec::new(),
-            attacks,
-        };
-        let paths = executed(&folder.join("trace"))?;
-        for (container, stage) in stages.iter().enumerate() {
-            let mut facts = stage.facts.clone();
-            facts.look(Path::new(&format!("/proc/{}/root", stage.pid)), &paths);
-            wave.containers.push(facts);
-            wave.runs.push(Run {
-                container,
-                ..stage.run.clone()
-            });
-        }
-        fs_err::write(folder.join("wave.json"), serde_json::to_vec_pretty(&wave)?)?;
+        notes.write(&stages, attacks)?;
         for stage in &stages {
             engine.docker(&["rm", "-f", &stage.facts.name])?;
+        }
+        let missing = plan.len() - stages.len();
+        ensure!(missing == 0, "{missing} containers did not start");
+        Ok(())
+    }
+
+    /// Waits for the end of the wave, and keeps notes from which it can be converted meanwhile.
+    fn attend(
+        &self,
+        folder: &Path,
+        length: Duration,
+        stages: &[Stage],
+        notes: &mut Notes,
+    ) -> Result<()> {
+        let start = Instant::now();
+        let mut noted = start;
+        while start.elapsed() < length {
+            thread::park_timeout(PACE.min(length.saturating_sub(start.elapsed())));
+            if folder.join("stop").exists() {
+                say("   told to stop");
+                break;
+            }
+            let free = free(&self.work)?;
+            if free < LEAST_FREE {
+                say(&format!("   ends early: only {free} bytes are free"));
+                break;
+            }
+            if noted.elapsed() >= NOTES {
+                notes.write(stages, Vec::new())?;
+                noted = Instant::now();
+            }
         }
         Ok(())
     }
 
     /// Puts what the outside world needs into the root file system it lives in.
-    fn furnish_outside(&self, programs: &[String]) -> Result<()> {
+    fn furnish_outside(&self, plan: &[Planned]) -> Result<()> {
         let outside = self.work.join("client/outside");
         fs_err::create_dir_all(&outside)?;
         for name in ["lib", "world", "answer"] {
             fs_err::copy(self.recipes.join("outside").join(name), outside.join(name))?;
         }
+        let programs: BTreeSet<&str> = plan.iter().map(|run| run.program.as_str()).collect();
         for program in programs {
             let load = self.recipes.join(program).join("load");
             fs_err::copy(load, outside.join(format!("load-{program}")))?;
@@ -297,7 +399,12 @@ impl Studio {
     }
 
     /// Starts a container and the world around it.
-    fn open(&self, engine: &Engine, program: &str, seed: u64, held_out: bool) -> Result<Stage> {
+    fn open(&self, engine: &Engine, planned: &Planned) -> Result<Stage> {
+        let Planned {
+            program,
+            seed,
+            held_out,
+        } = planned;
         let name = format!("{program}-{seed}");
         let image = format!("recording/{program}");
         let variable = format!("SEED={seed}");
@@ -337,8 +444,12 @@ impl Studio {
         let key = PathBuf::from(format!("/proc/{pid}/root/home/alice/.ssh/id_rsa"));
         if key.exists() {
             let own = self.work.join("client/root/key");
-            fs_err::write(&own, fs_err::read(&key)?)?;
-            fs_err::set_permissions(&own, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+            let key = fs_err::read(&key)?;
+            // A client may be reading it: all containers of a recipe have the same.
+            if fs_err::read(&own).ok().as_ref() != Some(&key) {
+                fs_err::write(&own, key)?;
+                fs_err::set_permissions(&own, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+            }
         }
         let facts = ContainerFacts {
             id,
@@ -351,10 +462,10 @@ impl Studio {
         };
         let run = Run {
             container: 0,
-            program: program.to_owned(),
-            seed,
-            held_out,
-            end: now(),
+            program: program.clone(),
+            seed: *seed,
+            held_out: *held_out,
+            end: u64::MAX,
         };
         let mut stage = Stage {
             facts,
@@ -410,24 +521,25 @@ impl Studio {
         Ok(attacks)
     }
 
-    fn convert(&self, waves: &[&str]) -> Result<()> {
-        let recordings = recordings();
+    fn convert(&self, waves: &[&str], shelf: &Shelf) -> Result<()> {
         let mut entries = Vec::new();
         for name in waves {
             let folder = self.work.join("waves").join(name);
             let wave: Wave = serde_json::from_slice(&fs_err::read(folder.join("wave.json"))?)?;
             let mut converter = convert::Converter::new(&wave.containers);
-            let mut file = BufReader::new(fs_err::File::open(folder.join("trace"))?);
-            let mut line = Vec::new();
+            let mut traces = Traces::open(&folder.join("traces"))?;
             let engine = self.work.join("engine");
             let (data, state) = (engine.join("data"), engine.join("exec"));
-            while file.read_until(b'\n', &mut line)? > 0 {
+            while let Some(line) = traces.next_line()? {
+                if let Some(root) = line.root {
+                    converter.root(root.runc, root.shim);
+                }
                 // The engine's folders as they are elsewhere: where this was recorded says nothing.
-                let text = String::from_utf8_lossy(&line)
+                let text = line
+                    .text
                     .replace(&*data.to_string_lossy(), "/var/lib/docker")
                     .replace(&*state.to_string_lossy(), "/run/docker");
                 converter.read(&text);
-                line.clear();
             }
             let (lines, lost) = converter.finish();
             say(&format!(
@@ -442,7 +554,7 @@ impl Studio {
                     start: 0,
                     end: run.end,
                 };
-                let mut entry = cut.write(&recordings, &file, &lines)?;
+                let mut entry = cut.write(shelf, &file, &lines)?;
                 entry["program"] = json!(run.program);
                 entry["run"] = json!(run.seed);
                 entry["role"] = json!(role);
@@ -458,7 +570,7 @@ impl Studio {
                     start: attack.start - 5_000_000_000,
                     end: attack.end,
                 };
-                let mut entry = cut.write(&recordings, &file, &lines)?;
+                let mut entry = cut.write(shelf, &file, &lines)?;
                 let times = || {
                     let own = lines
                         .iter()
@@ -476,7 +588,7 @@ impl Studio {
                 entries.push(entry);
             }
         }
-        let path = recordings.join("manifest.json");
+        let path = shelf.folder.join("manifest.json");
         let before: Manifest = match fs_err::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes)?,
             Err(_) => Manifest::default(),
@@ -544,79 +656,18 @@ impl Drop for Stage {
     }
 }
 
-impl ContainerFacts {
-    /// Reads users, and which file each of `paths` stands for, from the container's root.
-    fn look(&mut self, root: &Path, paths: &BTreeSet<String>) {
-        let users = fs_err::read_to_string(root.join("etc/passwd")).unwrap_or_default();
-        for line in users.lines() {
-            let mut parts = line.split(':');
-            if let (Some(name), Some(number)) = (
-                parts.next(),
-                parts.nth(1).and_then(|number| number.parse().ok()),
-            ) {
-                self.users.entry(number).or_insert_with(|| name.to_owned());
-            }
-        }
-        for path in paths {
-            if let Some(program) = resolve(root, path, 0) {
-                self.programs.insert(path.clone(), program);
-            }
-        }
-    }
-}
-
-/// Follows links within `root` and the first line of a script; `None` when there is no such file.
-fn resolve(root: &Path, path: &str, depth: u32) -> Option<String> {
-    if depth > 20 {
-        return None;
-    }
-    let mut sofar = String::new();
-    let mut rest = path.split('/').filter(|part| !part.is_empty());
-    while let Some(part) = rest.next() {
-        let next = format!("{sofar}/{part}");
-        if let Ok(target) = fs_err::read_link(root.join(next.trim_start_matches('/'))) {
-            let target = fields::join(
-                &format!("/{}", sofar.trim_start_matches('/')),
-                &target.to_string_lossy(),
-            );
-            let remaining: Vec<&str> = rest.collect();
-            return resolve(
-                root,
-                &format!("{target}/{}", remaining.join("/")),
-                depth + 1,
-            );
-        }
-        sofar = next;
-    }
-    let bytes = fs_err::read(root.join(sofar.trim_start_matches('/'))).ok()?;
-    if let Some(script) = bytes.strip_prefix(b"#!") {
-        let line = script
-            .split(|byte| *byte == b'\n')
-            .next()
-            .unwrap_or_default();
-        let line = String::from_utf8_lossy(line);
-        let interpreter = line.split_whitespace().next()?;
-        return resolve(root, interpreter, depth + 1);
-    }
-    Some(sofar)
-}
-
-/// Every path in the trace that was executed.
-fn executed(trace: &Path) -> Result<BTreeSet<String>> {
-    let mut paths = BTreeSet::new();
-    let mut file = BufReader::new(fs_err::File::open(trace)?);
-    let mut line = Vec::new();
-    while file.read_until(b'\n', &mut line)? > 0 {
-        let text = String::from_utf8_lossy(&line);
-        if let Some((_, rest)) = text.split_once(" execve(\"")
-            && let Some(path) = rest.split('"').next()
-            && path.starts_with('/')
-        {
-            paths.insert(fields::join("/", path));
-        }
-        line.clear();
-    }
-    Ok(paths)
+/// Bytes that are free where `folder` is.
+fn free(folder: &Path) -> Result<u64> {
+    let output = Command::new("df")
+        .args(["--output=avail", "-B1"])
+        .arg(folder)
+        .output()
+        .context("cannot start `df`")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let number = text.lines().nth(1).unwrap_or_default().trim();
+    number
+        .parse()
+        .with_context(|| format!("`df` says `{}`", text.trim()))
 }
 
 /// One container's events of a span of time.
@@ -630,16 +681,16 @@ impl Cut {
     /// Writes them compressed; returns what the manifest says about them.
     fn write(
         &self,
-        folder: &Path,
+        shelf: &Shelf,
         file: &str,
         lines: &[convert::FalcoLine],
     ) -> Result<serde_json::Value> {
-        let path = folder.join(file);
+        let path = shelf.folder.join(file);
         if let Some(parent) = path.parent() {
             fs_err::create_dir_all(parent)?;
         }
         let mut zstd = Command::new("zstd")
-            .args(["-q", "-f", "-19", "--long=24", "-o"])
+            .args(["-q", "-f", shelf.level, "--long=24", "-o"])
             .arg(&path)
             .stdin(Stdio::piped())
             .spawn()
@@ -671,103 +722,51 @@ impl Cut {
     }
 }
 
-/// An engine of our own, traced or not; it ends with this value.
-struct Engine {
-    child: Child,
-    socket: PathBuf,
-}
-
-impl Engine {
-    fn start(work: &Path, trace: Option<&Path>) -> Result<Self> {
-        let folder = work.join("engine");
-        fs_err::create_dir_all(&folder)?;
-        let socket = folder.join("sock");
-        let mut command = match trace {
-            None => Command::new("dockerd"),
-            Some(trace) => {
-                let mut command = Command::new("strace");
-                command
-                    .args([
-                        "-f",
-                        "--seccomp-bpf",
-                        "--decode-pids=pidns",
-                        "-y",
-                        "-s",
-                        "300",
-                    ])
-                    .args([
-                        "--absolute-timestamps=format:unix,precision:ns",
-                        "--syscall-times=ns",
-                    ])
-                    .args(["-e", "signal=none", "-e", &format!("trace={CALLS}"), "-o"])
-                    .arg(trace)
-                    .arg("dockerd");
-                command
-            }
-        };
-        let log = fs_err::File::create(folder.join("log"))?;
-        let child = command
-            .args(["--iptables=false", "--ip6tables=false", "--bridge=none"])
-            .args(["--storage-driver=overlay2", "--shutdown-timeout=1"])
-            .arg("--data-root")
-            .arg(folder.join("data"))
-            .arg("--exec-root")
-            .arg(folder.join("exec"))
-            .arg("--pidfile")
-            .arg(folder.join("pid"))
-            .arg("--host")
-            .arg(format!("unix://{}", socket.display()))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log.into_parts().0)
-            .process_group(0)
-            .spawn()
-            .context("cannot start the engine")?;
-        let engine = Self { child, socket };
-        let start = Instant::now();
-        while engine.docker(&["version"]).is_err() {
-            ensure!(
-                start.elapsed() < Duration::from_secs(90),
-                "the engine does not answer"
-            );
-            thread::park_timeout(Duration::from_millis(200));
-        }
-        Ok(engine)
-    }
-
-    fn address(&self) -> String {
-        format!("unix://{}", self.socket.display())
-    }
-
-    /// Runs the client of the engine; returns what it printed.
-    fn docker(&self, arguments: &[&str]) -> Result<String> {
-        let output = Command::new("docker")
-            .args(arguments)
-            .env("DOCKER_HOST", self.address())
-            .stdin(Stdio::null())
-            .output()
-            .context("cannot start `docker`")?;
-        let error = String::from_utf8_lossy(&output.stderr);
-        ensure!(
-            output.status.success(),
-            "`docker {}`: {error}",
-            arguments.join(" ")
-        );
-        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        let pid = self.socket.with_file_name("pid");
-        let pid = fs_err::read_to_string(pid).unwrap_or_default();
-        // The tracer ends with the daemon that it traces.
-        drop(Command::new("kill").arg("-TERM").arg(pid.trim()).status());
-        drop(self.child.wait());
-    }
-}
-
 fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_nanos() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_say_what_runs() {
+        let programs = ["cron", "nginx", "redis"].map(str::to_owned);
+        let check = |seeds: &[&str], purpose, expected: &[(&str, u64, bool)]| {
+            let found = plan(seeds, &programs, purpose).unwrap();
+            let found: Vec<(&str, u64, bool)> = found
+                .iter()
+                .map(|it| (it.program.as_str(), it.seed, it.held_out))
+                .collect();
+            assert_eq!(found, expected, "{seeds:?}");
+        };
+        check(
+            &["4", "1:nginx"],
+            Purpose::FirstHeldOut,
+            &[
+                ("cron", 4, true),
+                ("nginx", 4, true),
+                ("redis", 4, true),
+                ("nginx", 1, false),
+            ],
+        );
+        check(
+            &["6:redis,cron"],
+            Purpose::Learned,
+            &[("cron", 6, false), ("redis", 6, false)],
+        );
+        check(
+            &["6:cron", "7:cron"],
+            Purpose::AllHeldOut,
+            &[("cron", 6, true), ("cron", 7, true)],
+        );
+        for wrong in ["x", "6:nothing", ":cron", "6:"] {
+            assert!(
+                plan(&[wrong], &programs, Purpose::Learned).is_err(),
+                "{wrong}"
+            );
+        }
+    }
 }

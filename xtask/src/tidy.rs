@@ -11,11 +11,13 @@ use crate::process::{program, root, say};
 const LAYERS: &[(&str, u8)] = &[
     ("qw-event", 0),
     ("qw-auth", 1),
+    ("qw-log", 1),
     ("qw-profile", 1),
     ("qw-alerts", 2),
     ("qw-pipeline", 2),
     ("qw-store", 2),
     ("qw-docker", 3),
+    ("qw-oci", 3),
     ("qw-oidc", 3),
     ("qw-exporters", 4),
     ("qw-inventory", 4),

@@ -30,6 +30,8 @@ export interface StreamOptions {
   container?: string;
   query?: string;
   priority?: string;
+  /** What it brings beside heartbeats; everything when absent. */
+  types?: "alert" | "event";
   /** Start after this event. */
   lastEventId?: string;
 }
@@ -96,6 +98,7 @@ export class EventStream {
       urlWith(path, {
         query: this.options.query,
         priority: this.options.priority,
+        types: this.options.types,
         last_event_id: this.lastEventId,
       }),
     );

@@ -216,6 +216,15 @@ export interface Overview {
   sources: { total: number; healthy: number; failing: number };
   histogram: Histogram;
   store: { events: number; bytes: number; oldest: Time | null; newest: Time | null };
+  /** Silenced alerts are counted in `silenced` alone. */
+  alerts: {
+    /** With events in the range that was asked for. */
+    total: number;
+    by_priority: ByPriority;
+    /** Open now, whatever the range. */
+    open: Record<Exclude<AlertState, "closed">, number>;
+    silenced: number;
+  };
   notices: Notice[];
   demo: boolean;
   version: string;
@@ -283,7 +292,11 @@ export interface Alert {
   rule: string;
   priority: Priority;
   workload: string;
+  /** The newest one. */
   container: ContainerRef;
+  /** All that it was seen in, newest first. */
+  containers: { id: string; name: string; image: string; last_seen: Time }[];
+  more_containers: boolean;
   hostname: string;
   title: string;
   score: number | null;
@@ -297,6 +310,9 @@ export interface Alert {
   close_reason: CloseReason | null;
   assignee: string | null;
   silenced_by: number | null;
+  /** Behaviours that its profile would learn from closing it, and those it has learned. */
+  teachable: number;
+  taught: number;
   changed: Time;
 }
 
@@ -312,10 +328,30 @@ export interface AlertChange {
   assignee?: string | null;
   text?: string;
   silence?: number | null;
+  /** Behaviours that the profile learned from this, or forgot again. */
+  taught?: number;
+  untaught?: number;
 }
 
 export interface AlertDetail extends Alert {
   history: AlertChange[];
+  /** Where it stands in the tree of its workload. */
+  behaviour: AlertBehaviour[];
+}
+
+export interface AlertBehaviour {
+  branch: Branch;
+  operation: string;
+  process: string;
+  /** Kind of attribute, the `type` of its node. */
+  kind: string;
+  token: string;
+}
+
+/** Somebody who can be given alerts. */
+export interface Assignee {
+  username: string;
+  role: Role;
 }
 
 export interface AlertAggregates {
@@ -392,6 +428,8 @@ export interface ProfileBranch {
   /** Why it is in this state, or what is missing. */
   reason: string;
   events: number;
+  nodes: number;
+  deviating_nodes: number;
   unseen_mass: number;
   new_nodes_per_hour: number;
 }
@@ -402,10 +440,14 @@ export interface Profile {
   state: "learning" | "detecting";
   frozen: boolean;
   progress: number;
+  /** How many containers are known to run under it. */
+  containers: number;
   events: number;
   deviations: number;
   nodes: number;
   deviating_nodes: number;
+  /** Nodes that somebody has said to belong to it. */
+  accepted: number;
   refused: number;
   bytes: number;
   first_seen: Time;
@@ -443,7 +485,8 @@ export interface ProfileDiff {
   at: Time | null;
 }
 
-export type NodeState = "learned" | "seen" | "deviating";
+export const NODE_STATES = ["learned", "accepted", "seen", "deviating"] as const;
+export type NodeState = (typeof NODE_STATES)[number];
 
 /** A node of `/api/hbt/{id}`: profile, branch, operation, process, attribute. */
 export interface TreeNode {
@@ -457,6 +500,8 @@ export interface TreeNode {
     wildcard?: boolean;
     similar?: boolean;
     sensitive?: boolean;
+    /** Who said that it belongs to the workload; `alert` when that was by closing one. */
+    accepted?: { by: string; time: Time; alert?: number };
     /** Attributes below by state. */
     states?: Partial<Record<NodeState, number>>;
   };

@@ -3,6 +3,7 @@ import { PRIORITIES } from "../api/types";
 import { PALETTES, PRIORITY_COLORS, type Palette, type ThemeName } from "./palette";
 import { preferredLanguage } from "./preferences";
 import { returnPath } from "./session";
+import { isTyping } from "./shortcuts";
 
 /** WCAG 2 contrast of two `#rrggbb` colours. */
 function contrast(a: string, b: string): number {
@@ -68,4 +69,17 @@ describe("preferredLanguage", () => {
     [["fr"], "en"],
     [[], "en"],
   ])("%o", (languages, expected) => expect(preferredLanguage(languages)).toBe(expected));
+});
+
+describe("keys of the page", () => {
+  it.each([
+    ["text", true],
+    ["search", true],
+    ["checkbox", false],
+    ["radio", false],
+  ])("in an input of type %s: typing is %s", (type, typing) => {
+    const input = document.createElement("input");
+    input.type = type;
+    expect(isTyping(input)).toBe(typing);
+  });
 });

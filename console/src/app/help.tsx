@@ -26,6 +26,7 @@ const ALERT_KEYS: [string, string][] = [
   ["n", "note"],
   ["s", "silence"],
   ["o", "open"],
+  ["u", "undo"],
 ];
 
 const EXAMPLES: [string, string][] = [

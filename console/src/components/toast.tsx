@@ -7,6 +7,8 @@ type ToastKind = "success" | "error";
 /** What can still be done about it, such as undoing it. */
 export interface ToastAction {
   label: string;
+  /** Key that does the same. */
+  keyName?: string;
   run: () => void;
 }
 
@@ -39,12 +41,14 @@ export function Toasts() {
             <button
               type="button"
               className="btn btn-small"
+              aria-keyshortcuts={entry.action.keyName}
               onClick={() => {
                 dismiss(entry.id);
                 entry.action?.run();
               }}
             >
               {entry.action.label}
+              {entry.action.keyName && <kbd>{entry.action.keyName}</kbd>}
             </button>
           )}
         </div>

@@ -31,8 +31,9 @@ export function formatRate(value: number, language: string): string {
   return numberFormat(language, { maximumFractionDigits: digits }).format(value);
 }
 
-/** `0.1234` → `12.3%`. */
+/** `0.1234` → `12.3%`; what is there is never none: `<0.1%`. */
 export function formatShare(value: number, language: string): string {
+  if (value > 0 && value < 0.001) return `<${formatShare(0.001, language)}`;
   return numberFormat(language, { style: "percent", maximumFractionDigits: value < 0.1 ? 1 : 0 }).format(value);
 }
 

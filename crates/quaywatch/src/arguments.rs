@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Replay(Replay),
     /// Print the events that a query selects
     Events(Events),
+    /// Print what containers wrote, also those that are gone
+    Logs(Logs),
     /// List, read and triage alerts
     Alerts(Alerts),
     /// Show, compare, ship and steer what is learned about workloads
@@ -36,6 +38,8 @@ pub(crate) enum Command {
     Token(Token),
     /// Add, list, change and remove users
     User(User),
+    /// Read, check and take away the audit log
+    Audit(Audit),
     /// Explain the configuration
     Config(ConfigCommand),
     /// Measure speed, memory and size on this machine
@@ -100,6 +104,62 @@ pub(crate) struct Events {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Logs {
+    /// Containers by name, id, or prefix of the id of at least twelve characters
+    #[arg(required = true, value_name = "CONTAINER")]
+    pub(crate) containers: Vec<String>,
+    /// Follow new lines as they arrive
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// Only the newest lines, this many; `all` is the default
+    #[arg(long, short = 'n', value_name = "N", value_parser = tail)]
+    pub(crate) tail: Option<Tail>,
+    /// First instant: RFC 3339, seconds since 1970, or a span such as `10m` for so long ago
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// First instant after, in the same forms; now by default
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// Put the time in front of each line
+    #[arg(long, short)]
+    pub(crate) timestamps: bool,
+    /// Only what was written there
+    #[arg(long, value_enum)]
+    pub(crate) stream: Option<LogStream>,
+    /// Only lines that this query selects, such as `level:error` or `status>=500`
+    #[arg(long, short, value_name = "QUERY")]
+    pub(crate) query: Option<String>,
+    /// How to print
+    #[arg(long, short, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+/// How many of the newest lines; `None` is all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tail(pub(crate) Option<u64>);
+
+fn tail(text: &str) -> Result<Tail, String> {
+    match text {
+        "all" => Ok(Tail(None)),
+        text => text
+            .parse()
+            .map(|count| Tail(Some(count)))
+            .map_err(|_| String::from("expected a number or `all`")),
+    }
+}
+
+/// A standard stream of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogStream {
+    /// Standard output
+    Stdout,
+    /// Standard error
+    Stderr,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Alerts {
     #[command(subcommand)]
     pub(crate) command: AlertsCommand,
@@ -113,7 +173,7 @@ pub(crate) struct Alerts {
 #[derive(Debug, Subcommand)]
 pub(crate) enum AlertsCommand {
     /// List alerts, newest first
-    List(AlertFilter),
+    List(Box<AlertFilter>),
     /// Show an alert: why it was raised, and what was done about it
     Show {
         /// Number of the alert
@@ -121,6 +181,12 @@ pub(crate) enum AlertsCommand {
     },
     /// Acknowledge alerts
     Ack {
+        /// Numbers of the alerts
+        #[arg(required = true)]
+        ids: Vec<u64>,
+    },
+    /// Take an acknowledgement back: the alerts are new again
+    Unack {
         /// Numbers of the alerts
         #[arg(required = true)]
         ids: Vec<u64>,
@@ -139,8 +205,15 @@ pub(crate) enum AlertsCommand {
         /// Why; after `expected` and `false-positive` the same again only counts for a while
         #[arg(long, value_enum, default_value_t = Reason::Resolved)]
         reason: Reason,
+        /// Have the profiles learn what deviated, whatever the reason; those of `expected` alerts do
+        /// anyway
+        #[arg(long, conflicts_with = "no_teach")]
+        teach: bool,
+        /// Leave the profiles as they are, though the alerts were expected
+        #[arg(long)]
+        no_teach: bool,
     },
-    /// Open closed alerts again
+    /// Open closed alerts again; what profiles learned from them is forgotten
     Reopen {
         /// Numbers of the alerts
         #[arg(required = true)]
@@ -151,7 +224,7 @@ pub(crate) enum AlertsCommand {
         /// Numbers of the alerts
         #[arg(required = true)]
         ids: Vec<u64>,
-        /// The user
+        /// The user; refused when there is none of this name who may triage
         #[arg(long, required_unless_present = "nobody")]
         to: Option<String>,
         /// Take them back
@@ -195,6 +268,12 @@ pub(crate) struct AlertFilter {
     /// Container, by id or name
     #[arg(long)]
     pub(crate) container: Option<String>,
+    /// Image: its reference, or the repository
+    #[arg(long)]
+    pub(crate) image: Option<String>,
+    /// Kubernetes namespace
+    #[arg(long)]
+    pub(crate) namespace: Option<String>,
     /// User who takes care of them; `none` for nobody
     #[arg(long)]
     pub(crate) assignee: Option<String>,
@@ -219,6 +298,68 @@ pub(crate) struct AlertFilter {
     /// End with exit code 1 when an alert is at least this urgent
     #[arg(long, value_name = "PRIORITY")]
     pub(crate) fail_on: Option<qw_event::Priority>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Audit {
+    #[command(subcommand)]
+    pub(crate) command: AuditCommand,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Print the newest entries
+    List {
+        #[command(flatten)]
+        filter: AuditFilter,
+        /// At most this many
+        #[arg(long, short = 'n', default_value_t = 100)]
+        limit: u64,
+        /// How to print
+        #[arg(long, short, value_enum, default_value_t = Output::Text)]
+        output: Output,
+    },
+    /// Check every entry against the one before; exit code 1 when something was changed or removed
+    Verify,
+    /// Write the log to a file, or to standard output
+    Export {
+        #[command(flatten)]
+        filter: AuditFilter,
+        /// The file; standard output when absent or `-`
+        file: Option<PathBuf>,
+        /// In which form
+        #[arg(long, value_enum, default_value_t = AuditFormat::Ndjson)]
+        format: AuditFormat,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditFilter {
+    /// User who did it
+    #[arg(long)]
+    pub(crate) user: Option<String>,
+    /// What was done, whole or up to a dot: `user`, `token.first_use`
+    #[arg(long)]
+    pub(crate) action: Option<String>,
+    /// How it ended: done, refused, failed
+    #[arg(long)]
+    pub(crate) outcome: Option<String>,
+    /// From then on: RFC 3339, or relative such as `now-7d`
+    #[arg(long)]
+    pub(crate) start: Option<String>,
+    /// Before then
+    #[arg(long)]
+    pub(crate) end: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AuditFormat {
+    /// A JSON object per line
+    Ndjson,
+    /// Comma-separated, with a line of names
+    Csv,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -266,12 +407,28 @@ pub(crate) enum SilenceCommand {
 #[derive(Debug, Args)]
 pub(crate) struct Profile {
     #[command(subcommand)]
-    pub(crate) command: ProfileCommand,
+    pub(crate) task: ProfileTask,
     /// How to print
     #[arg(long, short, value_enum, default_value_t = Output::Text, global = true)]
     pub(crate) output: Output,
     #[command(flatten)]
     pub(crate) server: Server,
+}
+
+/// What can be done with profiles: most of it by a running server.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProfileTask {
+    #[command(flatten)]
+    AtServer(ProfileCommand),
+    /// Copy the profile of an image from one registry to another, where the image is already
+    Copy {
+        /// The image, such as `oci://registry.example/shop/api:1.7`
+        from: Place,
+        /// The same image elsewhere
+        to: Place,
+        #[command(flatten)]
+        access: RegistryAccess,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -303,20 +460,22 @@ pub(crate) enum ProfileCommand {
     Diff {
         /// Key of the profile, or id or name of a container
         key: String,
-        /// The other profile
-        #[arg(long, required_unless_present = "at")]
+        /// The other profile; without it, an earlier state of the same
+        #[arg(long)]
         with: Option<String>,
-        /// Time of the earlier state: RFC 3339, or relative such as `now-7d`
+        /// Time of the earlier state: RFC 3339, or relative such as `now-7d`; the newest that is kept
+        /// when absent
         #[arg(long, conflicts_with = "with")]
         at: Option<String>,
     },
-    /// Write a profile to a file, or as an artifact that registries keep
+    /// Write a profile to a file, or attach it to its image in a registry
     Export {
         /// Key of the profile, or id or name of a container
         key: String,
-        /// The file; standard output when absent or `-`
-        #[arg(conflicts_with = "oci")]
-        file: Option<PathBuf>,
+        /// The file, standard output when absent or `-`; or the image, such as
+        /// `oci://registry.example/shop/api:1.7`
+        #[arg(conflicts_with = "oci", value_name = "FILE|IMAGE")]
+        place: Option<Place>,
         /// Folder to write as an OCI image layout with the profile as an artifact in it
         #[arg(long, value_name = "DIR")]
         oci: Option<PathBuf>,
@@ -330,12 +489,19 @@ pub(crate) enum ProfileCommand {
         /// Size of the image's manifest in bytes, when only its digest is given
         #[arg(long, requires = "subject", value_name = "BYTES")]
         subject_size: Option<u64>,
+        #[command(flatten)]
+        access: RegistryAccess,
     },
     /// Take in a profile that was exported; it detects at once
     Import {
-        /// The file; `-` is standard input
-        #[arg(required_unless_present = "oci", conflicts_with = "oci")]
-        file: Option<PathBuf>,
+        /// The file, `-` for standard input; or the image it is attached to, or the artifact itself,
+        /// such as `oci://registry.example/shop/api:1.7` or `oci://…/api@sha256:…`
+        #[arg(
+            required_unless_present = "oci",
+            conflicts_with = "oci",
+            value_name = "FILE|IMAGE"
+        )]
+        place: Option<Place>,
         /// Folder with an OCI image layout, as `skopeo copy docker://… oci:DIR` makes it
         #[arg(long, value_name = "DIR")]
         oci: Option<PathBuf>,
@@ -345,6 +511,8 @@ pub(crate) enum ProfileCommand {
         /// Key it gets; its own by default
         #[arg(long)]
         key: Option<String>,
+        #[command(flatten)]
+        access: RegistryAccess,
     },
     /// Let a profile learn again
     Learn {
@@ -370,6 +538,40 @@ pub(crate) enum ProfileCommand {
         #[arg(required = true, num_args = 1..=4)]
         path: Vec<String>,
     },
+}
+
+/// Where a profile is written to or read from.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Place {
+    /// A file; `-` is standard input or output.
+    File(PathBuf),
+    /// Beside an image in a registry.
+    Registry(qw_oci::Reference),
+}
+
+impl std::str::FromStr for Place {
+    type Err = qw_oci::OciError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.strip_prefix("oci://") {
+            Some(image) => Ok(Self::Registry(image.parse()?)),
+            None => Ok(Self::File(text.into())),
+        }
+    }
+}
+
+/// How a registry is reached.
+#[derive(Debug, Args)]
+pub(crate) struct RegistryAccess {
+    /// Speak HTTP without TLS with the registry
+    #[arg(long)]
+    pub(crate) plain_http: bool,
+    /// PEM file of the authorities trusted for the registry, in place of the system's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// File of credentials, as `docker login` and `skopeo login` write it; theirs by default
+    #[arg(long, value_name = "FILE")]
+    pub(crate) auth_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -537,9 +739,14 @@ pub(crate) struct Bench {
     /// A peer to run beside us, such as `original=/path/to/script.py`
     #[arg(long, value_name = "NAME=PATH")]
     pub(crate) peer: Vec<String>,
-    /// Recordings of real programs, as `docs/recordings.md` tells, for the profiles
+    /// Recordings of real programs, as `docs/recordings.md` tells, for the profiles and for what sees
+    /// everything
     #[arg(long, value_name = "DIR")]
     pub(crate) recordings: Option<PathBuf>,
+    /// Further ordinary runs, of which nothing is learned: only these are judged, by profiles that
+    /// learned from all of the recordings
+    #[arg(long, value_name = "DIR", requires = "recordings")]
+    pub(crate) judge: Option<PathBuf>,
     /// Folder for the data; a temporary one by default
     #[arg(long)]
     pub(crate) folder: Option<PathBuf>,
@@ -560,6 +767,10 @@ pub(crate) enum Measurement {
     Query,
     /// API under ingest, event in → stream out
     Api,
+    /// Two minutes of rules that see everything: what is kept, and at what cost
+    CatchAll,
+    /// Log file of a container → parsed → merged → batches
+    Logs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,10 +1,12 @@
 //! Commands other than serving.
 
 pub(crate) mod alerts;
+pub(crate) mod audit;
 pub(crate) mod bench;
 pub(crate) mod client;
 pub(crate) mod config;
 pub(crate) mod events;
+pub(crate) mod logs;
 pub(crate) mod profile;
 pub(crate) mod replay;
 pub(crate) mod token;

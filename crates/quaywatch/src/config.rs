@@ -18,7 +18,7 @@ use std::{
 pub(crate) use load::from_yaml;
 pub(crate) use load::{Loaded, load, to_yaml};
 use qw_event::Priority;
-use qw_sources::{docker, file, stdin};
+use qw_sources::{StartFrom, docker, file, logs, stdin};
 use serde::{Deserialize, Serialize};
 
 use crate::units::{Size, Span};
@@ -34,6 +34,8 @@ pub(crate) struct Config {
     /// Where events come from. Empty: the container `falco` of the local Docker engine, when
     /// there is an engine.
     pub(crate) sources: Vec<SourceConfig>,
+    /// What containers print.
+    pub(crate) logs: LogsConfig,
     /// What is known of containers.
     pub(crate) inventory: InventoryConfig,
     /// Bounds between sources and store.
@@ -64,6 +66,7 @@ impl Default for Config {
             data_dir: PathBuf::from("quaywatch-data"),
             listen: Listen::default(),
             sources: Vec::new(),
+            logs: LogsConfig::default(),
             inventory: InventoryConfig::default(),
             pipeline: PipelineConfig::default(),
             store: StoreConfig::default(),
@@ -161,6 +164,63 @@ pub(crate) enum SourceConfig {
     Stdin(stdin::Config),
 }
 
+/// What containers print.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct LogsConfig {
+    /// Read the logs of the Docker engine's containers.
+    pub(crate) enabled: bool,
+    /// Where to begin.
+    pub(crate) from: StartFrom,
+    /// How to read them.
+    pub(crate) way: logs::Way,
+    /// Containers to read; all when empty.
+    pub(crate) include: Vec<logs::Pattern>,
+    /// Containers not to read.
+    pub(crate) exclude: Vec<logs::Pattern>,
+    /// What to read of each container.
+    pub(crate) streams: Vec<LogStream>,
+    /// Longest record; what is longer becomes several.
+    pub(crate) max_line_bytes: Size,
+    /// Which lines belong together, in containers whose label does not say.
+    pub(crate) multiline: String,
+    /// Secrets that are replaced before anything is stored: names of built-in rules, or `all`.
+    pub(crate) redact: Vec<String>,
+    /// Where the engine's data folder is seen by us.
+    pub(crate) docker_root: Option<PathBuf>,
+    /// What may wait, unread, in files of one log that were rotated away.
+    pub(crate) max_held: Size,
+}
+
+impl Default for LogsConfig {
+    fn default() -> Self {
+        let config = logs::Config::default();
+        Self {
+            enabled: false,
+            from: config.from,
+            way: config.way,
+            include: config.include,
+            exclude: config.exclude,
+            streams: vec![LogStream::Stdout, LogStream::Stderr],
+            max_line_bytes: Size(config.max_line_bytes as u64),
+            multiline: String::from("off"),
+            redact: Vec::new(),
+            docker_root: config.docker_root,
+            max_held: Size(config.max_held_bytes),
+        }
+    }
+}
+
+/// What a container writes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogStream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
 /// What is known of containers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -237,8 +297,10 @@ impl Default for StoreConfig {
 pub(crate) struct RetentionConfig {
     /// Events older than this are dropped.
     pub(crate) max_age: Span,
-    /// The oldest are dropped while the store is larger.
+    /// The oldest events are dropped while they and the catalogue are larger.
     pub(crate) max_size: Size,
+    /// The same for lines of logs.
+    pub(crate) logs: LogRetentionConfig,
 }
 
 impl Default for RetentionConfig {
@@ -246,6 +308,26 @@ impl Default for RetentionConfig {
         Self {
             max_age: Span(Duration::from_secs(30 * 86_400)),
             max_size: Size(20 << 30),
+            logs: LogRetentionConfig::default(),
+        }
+    }
+}
+
+/// How long and how much of logs is kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct LogRetentionConfig {
+    /// Lines older than this are dropped.
+    pub(crate) max_age: Span,
+    /// The oldest lines are dropped while logs are larger.
+    pub(crate) max_size: Size,
+}
+
+impl Default for LogRetentionConfig {
+    fn default() -> Self {
+        Self {
+            max_age: Span(Duration::from_secs(7 * 86_400)),
+            max_size: Size(10 << 30),
         }
     }
 }

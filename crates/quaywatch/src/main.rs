@@ -5,6 +5,7 @@ mod cli;
 mod config;
 mod demo;
 mod serve;
+mod trees;
 mod units;
 mod wiring;
 
@@ -62,12 +63,14 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Demo(demo) => block_on(serve::demo(configuration(path)?.config, demo)),
         Command::Replay(replay) => block_on(cli::replay::run(configuration(path)?.config, replay)),
         Command::Events(events) => block_on(cli::events::run(configuration(path)?.config, events)),
+        Command::Logs(logs) => block_on(cli::logs::run(configuration(path)?.config, logs)),
         Command::Alerts(alerts) => block_on(cli::alerts::run(configuration(path)?.config, alerts)),
         Command::Profile(profile) => {
             block_on(cli::profile::run(configuration(path)?.config, profile))
         }
         Command::Token(token) => block_on(cli::token::run(configuration(path)?.config, token)),
         Command::User(user) => block_on(cli::user::run(configuration(path)?.config, user)),
+        Command::Audit(audit) => block_on(cli::audit::run(configuration(path)?.config, audit)),
         Command::Config(command) => cli::config::run(configuration(path)?, &command),
         Command::Bench(bench) => cli::bench::run(bench),
     }

@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -28,7 +28,7 @@ use crate::{
     arguments::{Demo, Serve},
     cli::say,
     config::{Config, Listener, Tls},
-    demo,
+    demo, trees,
     wiring::{self, ReadySource, now},
 };
 
@@ -111,6 +111,7 @@ impl Server {
         let inventory = Inventory::open(Arc::clone(&state), qw_inventory::Options::default())?;
         let alerts = Arc::clone(&store) as Arc<dyn AlertStore>;
         let desk = Desk::open(alerts, state, wiring::desk_options(&config), now())?;
+        desk.keep_apart_by(qw_api::audiences(&access, &inventory));
         let options = wiring::profile_options(&config);
         let profiles = qw_pipeline::open_profiles(options, &*store, &*store)?;
         let mut pipeline = Pipeline::new(
@@ -346,7 +347,7 @@ impl Server {
         notifier.stopped().await;
         qw_pipeline::save_profiles(&profiles, &*store, store.last_id())?;
         if let Some(folder) = &config.profiles.storage_path {
-            report("writing trees", write_trees(&profiles, folder));
+            report("writing trees", trees::write(&profiles, folder));
         }
         self.access.flush(now())?;
         for file in files {
@@ -427,7 +428,7 @@ impl Upkeep {
             Err(error) => report("upkeep of alerts", Err(error)),
         }
         if let Some(folder) = &self.config.profiles.storage_path {
-            report("writing trees", write_trees(&self.profiles, folder));
+            report("writing trees", trees::write(&self.profiles, folder));
         }
     }
 }
@@ -437,30 +438,6 @@ fn report<E: Into<anyhow::Error>>(what: &str, result: Result<(), E>) {
         let error: anyhow::Error = error.into();
         tracing::error!(error = format!("{error:#}"), "{what}");
     }
-}
-
-/// Writes the tree of every profile to `folder`, as JSON.
-fn write_trees(profiles: &SharedProfiles, folder: &Path) -> Result<()> {
-    fs_err::create_dir_all(folder)?;
-    let keys = profiles.lock().list();
-    for summary in keys {
-        let tree = profiles
-            .lock()
-            .tree(&summary.key, &qw_profile::TreeQuery::default());
-        let Some(tree) = tree else { continue };
-        let safe = |each: char| {
-            if each.is_ascii_alphanumeric() || "._-".contains(each) {
-                each
-            } else {
-                '_'
-            }
-        };
-        let name: String = summary.key.chars().take(200).map(safe).collect();
-        let name = name.trim_start_matches('.');
-        let path = folder.join(format!("{name}.json"));
-        wiring::write_private(&path, &serde_json::to_string(&tree)?)?;
-    }
-    Ok(())
 }
 
 /// Tells people and the command line where we are; returns the files to remove at the end.

@@ -11,16 +11,17 @@ use qw_alerts::DeskOptions;
 use qw_api::{AccessOptions, AuditOptions};
 use qw_docker::{Docker, Endpoint};
 use qw_event::{SourceId, Timestamp};
+use qw_log::{Builtin, Multiline, Redactor};
 use qw_pipeline::{Observe, Source};
-use qw_sources::{docker::DockerSource, file::FileSource, stdin::StdinSource};
+use qw_sources::{docker::DockerSource, file::FileSource, logs::LogsSource, stdin::StdinSource};
 use qw_store::{
-    Embedded, Retention,
+    Embedded, LogRetention, Retention,
     query::{self, Filter},
 };
 
 use crate::{
     Usage,
-    config::{Config, SourceConfig},
+    config::{Config, LogStream, LogsConfig, SourceConfig},
 };
 
 /// A source, ready to run, and what the operator sees of it.
@@ -71,6 +72,10 @@ pub(crate) fn retention(config: &Config) -> Retention {
     Retention {
         max_age: Some(config.store.retention.max_age.0),
         max_size_bytes: Some(config.store.retention.max_size.0),
+        logs: LogRetention {
+            max_age: Some(config.store.retention.logs.max_age.0),
+            max_size_bytes: Some(config.store.retention.logs.max_size.0),
+        },
     }
 }
 
@@ -172,7 +177,68 @@ pub(crate) fn docker(endpoint: Option<&str>) -> Result<Docker> {
 
 /// The configured sources.
 pub(crate) fn sources(config: &Config) -> Result<Vec<ReadySource>> {
-    config.effective_sources().into_iter().map(source).collect()
+    let mut sources = Vec::new();
+    for each in config.effective_sources() {
+        sources.push(source(each)?);
+    }
+    if config.logs.enabled {
+        sources.push(logs(config)?);
+    }
+    Ok(sources)
+}
+
+fn logs(config: &Config) -> Result<ReadySource> {
+    let docker = docker(config.inventory.endpoint.as_deref())?;
+    let config = logs_config(&config.logs)?;
+    Ok(ReadySource {
+        id: qw_sources::logs::Config::source_id(),
+        kind: qw_sources::logs::KIND,
+        description: config.description(&docker),
+        source: Box::new(LogsSource::new(config, docker)),
+    })
+}
+
+fn logs_config(config: &LogsConfig) -> Result<qw_sources::logs::Config> {
+    let multiline = Multiline::parse(&config.multiline)
+        .map_err(|error| Usage(format!("`logs.multiline`: {error}")))?;
+    Ok(qw_sources::logs::Config {
+        from: config.from,
+        way: config.way,
+        include: config.include.clone(),
+        exclude: config.exclude.clone(),
+        stdout: config.streams.contains(&LogStream::Stdout),
+        stderr: config.streams.contains(&LogStream::Stderr),
+        max_line_bytes: usize::try_from(config.max_line_bytes.0).unwrap_or(usize::MAX),
+        multiline,
+        redactor: redactor(&config.redact)?,
+        docker_root: config.docker_root.clone(),
+        max_held_bytes: config.max_held.0,
+        ..qw_sources::logs::Config::default()
+    })
+}
+
+fn redactor(names: &[String]) -> Result<Option<Arc<Redactor>>> {
+    let mut rules = Vec::new();
+    for name in names {
+        match (name.as_str(), Builtin::from_name(name)) {
+            ("all", _) => rules.extend(Builtin::ALL),
+            (_, Some(rule)) => rules.push(rule),
+            (_, None) => {
+                let known: Vec<&str> = Builtin::ALL.into_iter().map(Builtin::name).collect();
+                let known = known.join("`, `");
+                let text = format!(
+                    "`logs.redact`: `{name}` is no built-in rule; expected `all`, `{known}`"
+                );
+                return Err(Usage(text).into());
+            }
+        }
+    }
+    if rules.is_empty() {
+        return Ok(None);
+    }
+    let redactor =
+        Redactor::new(&rules, &[]).map_err(|error| Usage(format!("`logs.redact`: {error}")))?;
+    Ok(Some(Arc::new(redactor)))
 }
 
 fn source(config: SourceConfig) -> Result<ReadySource> {

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use qw_event::{
-    Alert, AlertAction, AlertChange, AlertId, AlertSource, AlertState, Detection, Priority,
-    Timestamp,
+    Alert, AlertAction, AlertChange, AlertId, AlertSource, AlertState, Audience, ContainerRef,
+    Detection, Priority, Timestamp,
 };
 use qw_store::{AlertStore, AlertsWritten, StateChange, StateStore, StoreError};
 use rustc_hash::FxHashMap;
@@ -29,7 +29,11 @@ pub(crate) struct Inner {
     /// Held from folding until the store has committed, so that changes of detectors and of people
     /// never overtake each other.
     pub(crate) state: Mutex<State>,
+    audiences: RwLock<Arc<Audiences>>,
 }
+
+/// Says who may see a container, as far as that is told apart.
+pub type Audiences = dyn Fn(&ContainerRef) -> Audience + Send + Sync;
 
 /// How alerts are folded and kept.
 #[derive(Debug, Clone, Copy)]
@@ -71,30 +75,33 @@ pub(crate) struct State {
     last_silence: u64,
 }
 
-/// What belongs together. Deviations from a profile do whatever check finds them: their rule is empty
-/// here.
+/// What belongs together: never what different people may see. Deviations from a profile belong together
+/// whatever check finds them: their rule is empty here.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Group {
     pub(crate) source: AlertSource,
     pub(crate) rule: Arc<str>,
     pub(crate) workload: Arc<str>,
+    pub(crate) audience: Audience,
 }
 
 impl Group {
     pub(crate) fn of(alert: &Alert) -> Self {
-        Self::new(alert.source, &alert.rule, &alert.workload)
+        let audience = alert.audience.clone();
+        Self::new(alert.source, &alert.rule, &alert.workload, audience)
     }
 
-    pub(crate) fn of_detection(detection: &Detection) -> Self {
-        Self::new(detection.source, &detection.rule, &detection.workload)
+    pub(crate) fn of_detection(detection: &Detection, audience: Audience) -> Self {
+        let (rule, workload) = (&detection.rule, &detection.workload);
+        Self::new(detection.source, rule, workload, audience)
     }
 
     /// Where deviations of `workload` belong.
-    pub(crate) fn of_deviations(workload: &Arc<str>) -> Self {
-        Self::new(AlertSource::Profile, &Arc::default(), workload)
+    pub(crate) fn of_deviations(workload: &Arc<str>, audience: Audience) -> Self {
+        Self::new(AlertSource::Profile, &Arc::default(), workload, audience)
     }
 
-    fn new(source: AlertSource, rule: &Arc<str>, workload: &Arc<str>) -> Self {
+    fn new(source: AlertSource, rule: &Arc<str>, workload: &Arc<str>, audience: Audience) -> Self {
         Self {
             source,
             rule: match source {
@@ -102,7 +109,16 @@ impl Group {
                 AlertSource::Falco => Arc::clone(rule),
             },
             workload: Arc::clone(workload),
+            audience,
         }
+    }
+}
+
+/// The audience of a container where scopes name nothing but namespaces.
+fn of_namespace(container: &ContainerRef) -> Audience {
+    Audience {
+        namespace: Arc::clone(&container.k8s_namespace),
+        ..Audience::default()
     }
 }
 
@@ -155,7 +171,14 @@ impl Desk {
             documents,
             options,
             state: Mutex::new(state),
+            audiences: RwLock::new(Arc::new(of_namespace)),
         })))
+    }
+
+    /// From now on only containers of which `audiences` says the same are folded into one alert.
+    /// Before, namespaces alone keep them apart.
+    pub fn keep_apart_by(&self, audiences: Arc<Audiences>) {
+        *self.0.audiences.write() = audiences;
     }
 
     /// Begins to fold `detections`, one list per batch of the append that follows. Until the result
@@ -316,15 +339,17 @@ impl Desk {
             return Ok(Vec::new());
         }
         let changes = self.0.store.write_alerts(&written)?;
-        let seen = seen(&written.alerts, changes);
-        for alert in written.alerts {
-            state.remember(alert);
-        }
-        Ok(seen)
+        Ok(remember(state, written.alerts, changes))
     }
 
     pub(crate) fn inner(&self) -> &Inner {
         &self.0
+    }
+}
+
+impl Inner {
+    pub(crate) fn audiences(&self) -> Arc<Audiences> {
+        Arc::clone(&self.audiences.read())
     }
 }
 
@@ -370,6 +395,19 @@ impl State {
                 silences.find(|silence| applies(silence)).map(|it| it.id)
             })
     }
+}
+
+/// Takes alerts as they were stored.
+pub(crate) fn remember(
+    state: &mut State,
+    alerts: Vec<Alert>,
+    changes: Vec<AlertChange>,
+) -> Vec<Seen> {
+    let seen = seen(&alerts, changes);
+    for alert in alerts {
+        state.remember(alert);
+    }
+    seen
 }
 
 /// Pairs alerts with what happened to each.

@@ -4,17 +4,19 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use parking_lot::MutexGuard;
 use qw_event::{
-    Alert, AlertAction, AlertChange, AlertId, AlertSource, AlertState, CloseReason, Detection,
-    MAX_EVIDENCE, MAX_REASONS, Reason, StoredEvent, Timestamp,
+    Alert, AlertAction, AlertChange, AlertId, AlertSource, AlertState, Audience, CloseReason,
+    Detection, MAX_BEHAVIOUR, MAX_EVIDENCE, MAX_REASONS, Reason, StoredEvent, Timestamp,
 };
 use qw_store::{Accompaniment, AlertsWritten, Appended, Companion, Occurrence};
 
-use crate::desk::{Group, Inner, Seen, State, before, seen};
+use crate::desk::{Audiences, Group, Inner, Seen, State, before, seen};
 
 /// Rule and workload of the alerts that take what has no room of its own.
 const OTHER: &str = "(other)";
 /// Open alerts of one group that tell different stories; beyond, the newest takes everything.
 const MAX_STORIES: usize = 20;
+/// Reasons of one event that an alert tells, the heaviest.
+const EVENT_REASONS: usize = 3;
 /// Reasons that make up a title, and its length in characters.
 const TITLE_REASONS: usize = 3;
 const TITLE_CHARACTERS: usize = 300;
@@ -25,6 +27,7 @@ pub struct Folding<'a> {
     inner: &'a Inner,
     state: MutexGuard<'a, State>,
     detections: &'a [Vec<Detection>],
+    audiences: Arc<Audiences>,
     now: Timestamp,
     pending: Pending,
     seen: Vec<Seen>,
@@ -35,7 +38,7 @@ pub struct Folding<'a> {
 struct Pending {
     alerts: BTreeMap<AlertId, Alert>,
     groups: Vec<(Group, AlertId)>,
-    occurrences: BTreeMap<(AlertId, i64), u64>,
+    occurrences: BTreeMap<(AlertId, i64, Arc<str>), u64>,
     changes: Vec<AlertChange>,
     last_id: u64,
     opened: usize,
@@ -56,6 +59,7 @@ impl<'a> Folding<'a> {
         Self {
             inner,
             state: inner.state.lock(),
+            audiences: inner.audiences(),
             detections,
             now,
             pending: Pending::default(),
@@ -81,10 +85,11 @@ impl<'a> Folding<'a> {
     }
 
     fn place(&self, detection: &Detection, event: &StoredEvent) -> Place {
-        if let Some(story) = self.story(detection, event) {
+        let audience = (self.audiences)(&event.event.container);
+        if let Some(story) = self.story(detection, event, &audience) {
             return Place::Open(story);
         }
-        let group = Group::of_detection(detection);
+        let group = Group::of_detection(detection, audience);
         if let Some(place) = self.place_in(&group, detection, event) {
             return place;
         }
@@ -92,13 +97,15 @@ impl<'a> Folding<'a> {
         if open < self.inner.options.max_open {
             return Place::New(group);
         }
-        // Two steps, so that a flood of workloads and one of rules are both bounded.
+        // Two steps, so that a flood of workloads and one of rules are both bounded. The last takes
+        // what nobody may see together but those who may see everything.
         let other_workload = Group {
             workload: OTHER.into(),
             ..group
         };
         let other_rule = Group {
             rule: OTHER.into(),
+            audience: Audience::default(),
             ..other_workload.clone()
         };
         let room = open < self.inner.options.max_open + self.inner.options.max_open / 10;
@@ -110,11 +117,16 @@ impl<'a> Folding<'a> {
 
     /// The open alert about deviations in the same container a short time ago, of which a rule of
     /// Falco's tells one more part.
-    fn story(&self, detection: &Detection, event: &StoredEvent) -> Option<AlertId> {
+    fn story(
+        &self,
+        detection: &Detection,
+        event: &StoredEvent,
+        audience: &Audience,
+    ) -> Option<AlertId> {
         if detection.source != AlertSource::Falco {
             return None;
         }
-        let group = Group::of_deviations(&detection.workload);
+        let group = Group::of_deviations(&detection.workload, audience.clone());
         let since = before(event.event.time, self.inner.options.story_window);
         let alert = self.alerts_of(&group).into_iter().rev().find(|alert| {
             alert.state.is_open()
@@ -156,6 +168,10 @@ impl<'a> Folding<'a> {
         }
         // The same again belongs to the alert that tells it already.
         let tells = |alert: &&&Alert| {
+            if !detection.behaviour.is_empty() {
+                let mut behaviour = detection.behaviour.iter();
+                return behaviour.all(|each| alert.behaviour.contains(each));
+            }
             let mut weighty = detection.reasons.iter().filter(|it| it.weight > 0.0);
             weighty.all(|reason| {
                 let told = &alert.reasons;
@@ -191,10 +207,15 @@ impl<'a> Folding<'a> {
             priority: detection.priority,
             workload: Arc::clone(&group.workload),
             container: Arc::clone(&event.event.container),
+            containers: Vec::new(),
+            more_containers: false,
+            audience: group.audience.clone(),
             hostname: Arc::clone(&event.event.hostname),
             title: String::new(),
             score: None,
             reasons: Vec::new(),
+            behaviour: Vec::new(),
+            taught: 0,
             evidence: Vec::new(),
             first_seen: event.event.time,
             last_seen: event.event.time,
@@ -259,7 +280,9 @@ impl<'a> Folding<'a> {
     fn occurred(&mut self, id: AlertId, event: &StoredEvent) {
         let nanos = event.event.time.as_nanos();
         let minute = nanos - nanos.rem_euclid(MINUTE_NANOS);
-        *self.pending.occurrences.entry((id, minute)).or_default() += 1;
+        let container = Arc::clone(&event.event.container.id);
+        let occurrences = &mut self.pending.occurrences;
+        *occurrences.entry((id, minute, container)).or_default() += 1;
     }
 }
 
@@ -281,8 +304,9 @@ impl Companion for Folding<'_> {
             }
         }
         let occurrences = self.pending.occurrences.iter();
-        let occurrences = occurrences.map(|((alert, minute), count)| Occurrence {
+        let occurrences = occurrences.map(|((alert, minute, container), count)| Occurrence {
             alert: *alert,
+            container: Arc::clone(container),
             minute: Timestamp::from_nanos(*minute),
             count: *count,
         });
@@ -318,6 +342,7 @@ fn fold(alert: &mut Alert, detection: &Detection, event: &StoredEvent) {
         }
     }
     let time = event.event.time;
+    alert.saw(&event.event.container, time);
     alert.first_seen = alert.first_seen.min(time);
     if time >= alert.last_seen {
         alert.last_seen = time;
@@ -329,27 +354,55 @@ fn fold(alert: &mut Alert, detection: &Detection, event: &StoredEvent) {
         (Some(one), Some(other)) => Some(one.max(other)),
         (one, other) => one.or(other),
     };
+    // Alerts that take what has no room of its own speak of many workloads, and teach none of them.
+    if alert.workload == detection.workload {
+        for behaviour in &detection.behaviour {
+            let has_room = alert.behaviour.len() < MAX_BEHAVIOUR;
+            if has_room && !alert.behaviour.contains(behaviour) {
+                alert.behaviour.push(behaviour.clone());
+            }
+        }
+    }
     // Every event of a Falco rule has its own message: the first one stands for them.
     if alert.source == AlertSource::Falco && !alert.reasons.is_empty() {
         return;
     }
-    let told = alert.reasons.len();
+    let mut is_news = false;
+    let mut weighty = 0;
     for reason in &detection.reasons {
         let mut reason = reason.clone();
         if detection.source == AlertSource::Falco && alert.source == AlertSource::Profile {
             reason.text = format!("Falco rule `{}`", detection.rule);
         }
-        // Reasons without weight explain those before them.
-        let explains = reason.weight == 0.0 && detection.source == AlertSource::Profile;
+        // Those without weight explain the ones before them, and what follows a deviation does so
+        // all along.
+        let explains = detection.source == AlertSource::Profile
+            && (reason.weight == 0.0 || &*reason.code == "follows_deviation");
+        weighty += usize::from(!explains);
+        if weighty > EVENT_REASONS {
+            continue;
+        }
         let is_told = alert
             .reasons
             .iter()
             .any(|told| told.code == reason.code && (told.text == reason.text || explains));
-        if !is_told && alert.reasons.len() < MAX_REASONS {
+        if is_told {
+            continue;
+        }
+        if alert.reasons.len() < MAX_REASONS {
             alert.reasons.push(reason);
+            is_news = true;
+            continue;
+        }
+        // What weighs most is told to the end.
+        let lightest = alert.reasons.iter_mut();
+        let lightest = lightest.min_by(|a, b| a.weight.total_cmp(&b.weight));
+        if let Some(lightest) = lightest.filter(|lightest| lightest.weight < reason.weight) {
+            *lightest = reason;
+            is_news = true;
         }
     }
-    if alert.reasons.len() > told {
+    if is_news {
         alert.reasons.sort_by_key(|reason| reason.time);
         alert.title = title(alert);
     }
@@ -371,6 +424,14 @@ fn title(alert: &Alert) -> String {
     }
     moments.sort_by(|a, b| b.weight.total_cmp(&a.weight));
     moments.truncate(TITLE_REASONS);
+    // Whole sentences only, as long as there is more than one.
+    let length = |moments: &[&Reason]| -> usize {
+        let texts = moments.iter().map(|reason| reason.text.chars().count() + 2);
+        texts.sum()
+    };
+    while moments.len() > 1 && length(&moments) > TITLE_CHARACTERS {
+        moments.pop();
+    }
     moments.sort_by_key(|reason| reason.time);
     let told: Vec<&str> = moments.iter().map(|reason| reason.text.as_str()).collect();
     let mut title = told.join("; ");

@@ -5,18 +5,24 @@
     reason = "a test that cannot set itself up has failed"
 )]
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use qw_alerts::{
-    Desk, DeskOptions, MatchField, MatchOperator, Matcher, NewSilence, Seen, Triage, TriageError,
+    Desk, DeskOptions, Learned, Learner, Lesson, MatchField, MatchOperator, Matcher, NewSilence,
+    Seen, Triage, TriageError,
 };
 use qw_event::{
-    Alert, AlertAction, AlertId, AlertSource, AlertState, Batch, BatchId, Category, CloseReason,
-    ContainerRef, Detection, Event, MAX_EVIDENCE, Priority, Reason, SourceId, Timestamp,
+    Alert, AlertAction, AlertId, AlertSource, AlertState, Batch, BatchId, Behaviour, Category,
+    CloseReason, ContainerRef, Detection, Event, MAX_EVIDENCE, Priority, Reason, RecordKind,
+    SourceId, Timestamp,
 };
 use qw_store::{
-    AlertAccess, AlertGrouping, AlertQuery, AlertStore, AlertTop, Companion, ContainerSelection,
-    Embedded, Options, RecordStore, TimeRange,
+    AlertAccess, AlertFilter, AlertGrouping, AlertQuery, AlertStore, AlertTop, Companion,
+    ContainerSelection, Embedded, Options, OwnedStateChange, RecordStore, StateStore, TimeRange,
 };
 use tempfile::TempDir;
 
@@ -65,6 +71,7 @@ fn at(second: i64) -> Timestamp {
 
 fn event(noticed: &Noticed<'_>) -> Event {
     Event {
+        kind: RecordKind::Event,
         time: at(noticed.second),
         source: "syscall".into(),
         rule: noticed.rule.into(),
@@ -134,7 +141,26 @@ impl Bench {
     fn triage(&self, id: u64, triage: &Triage, second: i64) -> Result<Vec<Seen>, TriageError> {
         let everything = AlertAccess::default();
         self.desk
-            .triage(&[AlertId(id)], triage, "ada", at(second), &everything)
+            .triage(&[AlertId(id)], triage, "ada", at(second), &everything, None)
+    }
+
+    /// As [`Self::triage`], with profiles that learn from it.
+    fn teach(
+        &self,
+        id: u64,
+        triage: &Triage,
+        profiles: &Profiles,
+        second: i64,
+    ) -> Result<Vec<Seen>, TriageError> {
+        let (everything, profiles) = (AlertAccess::default(), Some(profiles as &dyn Learner));
+        self.desk.triage(
+            &[AlertId(id)],
+            triage,
+            "ada",
+            at(second),
+            &everything,
+            profiles,
+        )
     }
 
     fn actions(&self, id: u64) -> Vec<AlertAction> {
@@ -157,6 +183,10 @@ fn batch(noticed: &[Noticed<'_>]) -> (Vec<Event>, Vec<Detection>) {
             time: at(noticed.second),
             weight: 0.5,
         }],
+        behaviour: match noticed.source {
+            AlertSource::Profile => vec![behaviour(noticed.reason)],
+            AlertSource::Falco => Vec::new(),
+        },
     };
     (
         noticed.iter().map(event).collect(),
@@ -187,7 +217,7 @@ fn repeats_of_a_rule_in_a_workload_are_one_alert_with_a_count() {
     assert_eq!(a.evidence.last().unwrap().0, 102);
     assert_eq!(&*a.container.name, "api-1");
 
-    let everything = AlertAccess::default();
+    let everything = AlertFilter::default();
     let trend = bench
         .store
         .alert_trend(TimeRange::ALL, Duration::from_secs(60), &everything)
@@ -296,7 +326,7 @@ fn what_is_expected_stays_quiet_and_what_was_resolved_does_not() {
     ] {
         let mut bench = Bench::new(DeskOptions::default());
         bench.notice(&[falco("api-1", 0, "A")]);
-        bench.triage(1, &Triage::Close(reason), 10).unwrap();
+        bench.triage(1, &close(reason), 10).unwrap();
         let seen = bench.notice(&[falco("api-1", 20, "A")]);
         assert_eq!(bench.alerts().len(), alerts, "{reason:?}");
         assert_eq!(seen[0].alert.count, count, "{reason:?}");
@@ -305,7 +335,7 @@ fn what_is_expected_stays_quiet_and_what_was_resolved_does_not() {
     // Not for ever.
     let mut bench = Bench::new(DeskOptions::default());
     bench.notice(&[falco("api-1", 0, "A")]);
-    let expected = Triage::Close(CloseReason::Expected);
+    let expected = close(CloseReason::Expected);
     bench.triage(1, &expected, 10).unwrap();
     bench.notice(&[falco("api-1", 8 * 86_400, "A")]);
     assert_eq!(bench.alerts().len(), 2);
@@ -346,6 +376,159 @@ fn what_was_not_committed_leaves_no_trace() {
     assert_eq!(bench.alerts()[0].first_seen, at(5));
 }
 
+/// Closes without teaching.
+fn close(reason: CloseReason) -> Triage {
+    let teach = false;
+    Triage::Close { reason, teach }
+}
+
+/// Profiles that remember which alerts they were taught, and store their names.
+#[derive(Default)]
+struct Profiles {
+    known: Mutex<BTreeSet<u64>>,
+    /// Makes what is to be stored impossible to store.
+    is_broken: bool,
+}
+
+impl Learner for Profiles {
+    fn learn(&self, lessons: &[Lesson<'_>], who: &str, _: Timestamp) -> Learned {
+        let mut learned = Learned::default();
+        let mut known = self.known.lock().unwrap();
+        for lesson in lessons {
+            let id = lesson.alert.id.0;
+            if lesson.is_known {
+                known.insert(id);
+            } else {
+                known.remove(&id);
+            }
+            learned.counts.push(lesson.alert.behaviour.len() as u32);
+            learned.documents.push(OwnedStateChange {
+                collection: "profiles".to_owned(),
+                key: if self.is_broken {
+                    "x".repeat(2_000)
+                } else {
+                    who.to_owned()
+                },
+                value: Some(format!("{known:?}")),
+            });
+        }
+        learned
+    }
+}
+
+fn behaviour(token: &str) -> Behaviour {
+    Behaviour {
+        branch: "file".to_owned(),
+        operation: "openat".to_owned(),
+        process: "cat".to_owned(),
+        kind: "path".to_owned(),
+        token: token.to_owned(),
+    }
+}
+
+#[test]
+fn what_was_acknowledged_is_new_again() {
+    let mut bench = Bench::new(DeskOptions::default());
+    bench.notice(&[falco("api-1", 0, "A")]);
+    let is_new = |seen: &[Seen]| seen[0].alert.state == AlertState::New;
+    assert!(
+        bench.triage(1, &Triage::Unacknowledge, 1).unwrap()[0]
+            .changes
+            .is_empty()
+    );
+    for before in [Triage::Acknowledge, Triage::Start] {
+        bench.triage(1, &before, 2).unwrap();
+        assert!(is_new(&bench.triage(1, &Triage::Unacknowledge, 3).unwrap()));
+    }
+    let (new, acknowledged) = (AlertState::New, AlertState::Acknowledged);
+    let state = |state| AlertAction::to_state(state, None);
+    let expected = [
+        AlertAction::Raised,
+        state(acknowledged),
+        state(new),
+        state(AlertState::InProgress),
+        state(new),
+    ];
+    assert_eq!(bench.actions(1), expected);
+    bench.triage(1, &close(CloseReason::Resolved), 4).unwrap();
+    let refused = bench.triage(1, &Triage::Unacknowledge, 5);
+    assert!(
+        matches!(refused, Err(TriageError::Closed(_))),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn closing_teaches_and_reopening_takes_it_back() {
+    let mut bench = Bench::new(DeskOptions::default());
+    let expected = Triage::Close {
+        reason: CloseReason::Expected,
+        teach: true,
+    };
+    bench.notice(&[deviation("api-1", 0, "one")]);
+    let stored = bench.alerts().remove(0);
+    assert_eq!(stored.behaviour, [behaviour("one")]);
+    // The same once more, and another thing: each once.
+    bench.notice(&[deviation("api-1", 1, "one"), deviation("api-1", 2, "two")]);
+    assert_eq!(
+        bench.alerts()[0].behaviour,
+        [behaviour("one"), behaviour("two")]
+    );
+
+    // What cannot be stored is not learned, and the alert stays open.
+    let broken = Profiles {
+        is_broken: true,
+        ..Profiles::default()
+    };
+    let failed = bench.teach(1, &expected, &broken, 3);
+    assert!(matches!(failed, Err(TriageError::Store(_))), "{failed:?}");
+    assert!(broken.known.lock().unwrap().is_empty());
+    assert_eq!(bench.alerts()[0].state, AlertState::New);
+
+    let profiles = Profiles::default();
+    let known = || profiles.known.lock().unwrap().clone();
+    let kept = || bench.store.get("profiles", "ada").unwrap().unwrap();
+    let seen = bench.teach(1, &expected, &profiles, 4).unwrap();
+    assert_eq!((seen[0].alert.taught, known().len()), (2, 1));
+    assert_eq!(kept(), "{1}");
+    // It is so already.
+    assert!(
+        bench.teach(1, &expected, &profiles, 5).unwrap()[0]
+            .changes
+            .is_empty()
+    );
+    let seen = bench.teach(1, &Triage::Reopen, &profiles, 6).unwrap();
+    assert_eq!((seen[0].alert.taught, known().len()), (0, 0));
+    assert_eq!(kept(), "{}");
+    // Without teaching nothing is learned; it can be said later.
+    let reason = CloseReason::FalsePositive;
+    bench.teach(1, &close(reason), &profiles, 7).unwrap();
+    assert!(known().is_empty());
+    let teach = true;
+    bench
+        .teach(1, &Triage::Close { reason, teach }, &profiles, 8)
+        .unwrap();
+    assert_eq!(known().len(), 1);
+    let told: Vec<(AlertState, u32, u32)> = bench
+        .actions(1)
+        .into_iter()
+        .filter_map(|action| match action {
+            AlertAction::State {
+                state,
+                taught,
+                untaught,
+                ..
+            } => Some((state, taught, untaught)),
+            _ => None,
+        })
+        .collect();
+    let (closed, new) = (AlertState::Closed, AlertState::New);
+    assert_eq!(
+        told,
+        [(closed, 2, 0), (new, 0, 2), (closed, 0, 0), (closed, 2, 0)]
+    );
+}
+
 #[test]
 fn triage_is_kept_with_its_history() {
     let mut bench = Bench::new(DeskOptions::default());
@@ -359,8 +542,7 @@ fn triage_is_kept_with_its_history() {
     bench.triage(1, &Triage::Start, 4).unwrap();
     let note = Triage::Note("looks real".to_owned());
     bench.triage(1, &note, 5).unwrap();
-    let close = Triage::Close(CloseReason::Resolved);
-    bench.triage(1, &close, 6).unwrap();
+    bench.triage(1, &close(CloseReason::Resolved), 6).unwrap();
     assert!(matches!(
         bench.triage(1, &Triage::Start, 7),
         Err(TriageError::Closed(AlertId(1)))
@@ -373,7 +555,7 @@ fn triage_is_kept_with_its_history() {
         bench.triage(1, &Triage::Note(" ".to_owned()), 7),
         Err(TriageError::Note)
     ));
-    let state = |state, reason| AlertAction::State { state, reason };
+    let state = AlertAction::to_state;
     assert_eq!(
         bench.actions(1),
         [
@@ -406,35 +588,39 @@ fn nobody_triages_what_he_may_not_see() {
     bench.notice(&[falco("api-1", 0, "A")]);
     let access = |namespace: &str| AlertAccess {
         only: Some(ContainerSelection {
-            containers: Vec::new(),
             namespaces: vec![namespace.into()],
+            ..ContainerSelection::default()
         }),
     };
     let acknowledge = |access| {
         let ids = [AlertId(1)];
         bench
             .desk
-            .triage(&ids, &Triage::Acknowledge, "eve", at(1), &access)
+            .triage(&ids, &Triage::Acknowledge, "eve", at(1), &access, None)
     };
     assert!(matches!(
         acknowledge(access("bank")),
         Err(TriageError::NotFound(_))
     ));
     assert!(acknowledge(access("shop")).is_ok());
-    let query = |access| AlertQuery {
+    let filter = |namespace| AlertFilter {
+        access: access(namespace),
+        ..AlertFilter::default()
+    };
+    let query = |namespace| AlertQuery {
+        filter: filter(namespace),
         limit: 10,
-        access,
         ..AlertQuery::default()
     };
     for (namespace, alerts) in [("bank", 0), ("shop", 1)] {
-        let page = bench.store.alerts(&query(access(namespace))).unwrap();
+        let page = bench.store.alerts(&query(namespace)).unwrap();
         assert_eq!(page.alerts.len(), alerts);
         assert_eq!(page.by_state.values().sum::<u64>(), alerts as u64);
         let top = bench.store.alert_top(
             TimeRange::ALL,
             AlertGrouping::Container,
             10,
-            &access(namespace),
+            &filter(namespace),
         );
         assert_eq!(top.unwrap().len(), alerts);
     }
@@ -525,7 +711,7 @@ fn what_is_new_is_held_against_the_silences_of_its_time() {
 fn another_process_goes_on_where_this_one_ended() {
     let mut bench = Bench::new(DeskOptions::default());
     bench.notice(&[falco("api-1", 0, "A"), falco("api-1", 0, "B")]);
-    let expected = Triage::Close(CloseReason::Expected);
+    let expected = close(CloseReason::Expected);
     bench.triage(2, &expected, 1).unwrap();
     bench.desk = Desk::open(
         bench.store.clone(),
@@ -612,7 +798,7 @@ fn old_closed_alerts_are_forgotten_and_their_numbers_are_not_given_again() {
         ..DeskOptions::default()
     });
     bench.notice(&[falco("api-1", 0, "A"), falco("api-1", 0, "B")]);
-    let resolved = Triage::Close(CloseReason::Resolved);
+    let resolved = close(CloseReason::Resolved);
     bench.triage(2, &resolved, 1).unwrap();
     bench.desk.tick(at(50)).unwrap();
     assert_eq!(bench.alerts().len(), 2);

@@ -4,18 +4,21 @@
 //! what is on disk before it counts. Times of last use are written once a minute.
 
 mod accounts;
+mod audiences;
 mod audit;
 mod sessions;
 mod tokens;
+mod users;
 mod visibility;
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use qw_auth::{
-    Allowance, ApiToken, AuditHead, DataScope, DataScopeRefused, PasswordHashes, PasswordRefused,
-    Permission, Permissions, RateLimiter, Secret, SecretHash, Session, SessionLimits,
-    SessionSecret, SetupToken, TokenRefused, User, UsernameRefused, address_key,
+    Allowance, ApiToken, AuditHead, DataScope, DataScopeRefused, MAX_TOKEN_ADDRESSES,
+    PasswordHashes, PasswordRefused, Permission, Permissions, RateLimiter, Secret, SecretHash,
+    Session, SessionLimits, SessionSecret, SetupToken, TokenRefused, User, UsernameRefused,
+    address_key,
 };
 use qw_event::Timestamp;
 use qw_store::{StateStore, StoreError};
@@ -23,10 +26,13 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use accounts::{NewUser, UserChange};
+pub use audiences::audiences;
 pub use audit::AuditOptions;
 pub(crate) use audit::{Audit, AuditQuery};
 pub(crate) use sessions::{LiveView, Visitor};
 pub(crate) use visibility::Visibility;
+
+use users::Users;
 
 const USERS: &str = "users";
 const SESSIONS: &str = "sessions";
@@ -37,6 +43,12 @@ const SESSIONS_PER_USER: usize = 50;
 
 /// Tokens there may be.
 const MAX_TOKENS: usize = 1_000;
+
+/// Entries in the audit log about new addresses of one token: every remembered one, and six an hour.
+const NEW_ADDRESSES: Allowance = Allowance {
+    burst: MAX_TOKEN_ADDRESSES as u32,
+    refill: Duration::from_mins(10),
+};
 
 /// Users there may be.
 const MAX_USERS: usize = 10_000;
@@ -97,7 +109,7 @@ impl Default for AccessOptions {
 }
 
 struct Memory {
-    users: BTreeMap<String, User>,
+    users: Users,
     sessions: BTreeMap<SecretHash, LiveSession>,
     tokens: BTreeMap<String, LiveToken>,
     setup: Option<SetupToken>,
@@ -114,6 +126,10 @@ struct AuditLog {
     refusals: RateLimiter,
     /// Of these, how many are not in the log since the last that is.
     suppressed: u64,
+    /// Uses of tokens from addresses that are not remembered, by token.
+    new_addresses: RateLimiter,
+    /// Of these, how many are not in the log since the last that is.
+    untold_addresses: u64,
 }
 
 struct LiveSession {
@@ -269,7 +285,7 @@ impl Access {
         options: AccessOptions,
     ) -> Result<Self, AccessError> {
         let memory = Memory {
-            users: BTreeMap::new(),
+            users: Users::default(),
             sessions: BTreeMap::new(),
             tokens: BTreeMap::new(),
             setup: None,
@@ -280,6 +296,8 @@ impl Access {
                 head: audit::ends(&*store)?.0,
                 refusals: RateLimiter::new(options.sign_in_per_address, 10_000),
                 suppressed: 0,
+                new_addresses: RateLimiter::new(NEW_ADDRESSES, MAX_TOKENS),
+                untold_addresses: 0,
             },
         };
         let access = Self(Arc::new(Inner {
@@ -302,10 +320,7 @@ impl Access {
         let sessions = read::<Session>(&*self.0.store, SESSIONS)?;
         let tokens = read::<ApiToken>(&*self.0.store, TOKENS)?;
         let mut memory = self.0.memory.lock();
-        memory.users = users
-            .into_iter()
-            .map(|user| (user.name.clone(), user))
-            .collect();
+        memory.users = users.into_iter().collect();
         let mut live = BTreeMap::new();
         for session in sessions {
             let entry = match memory.sessions.remove(&session.hash) {

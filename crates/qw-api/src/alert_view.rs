@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use qw_event::{
-    Alert, AlertAction, AlertChange, AlertSource, AlertState, CloseReason, ContainerRef, Priority,
-    Timestamp,
+    Alert, AlertAction, AlertChange, AlertContainer, AlertSource, AlertState, Behaviour,
+    CloseReason, ContainerRef, Priority, Timestamp,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -32,6 +32,10 @@ pub(crate) struct AlertView {
     /// Container of the newest event.
     #[schema(value_type = ContainerReference)]
     container: Arc<ContainerRef>,
+    /// Containers of its events, the one seen last first; at most 32.
+    containers: Vec<AlertContainerView>,
+    /// True when there are others.
+    more_containers: bool,
     /// Host of the newest event.
     #[schema(value_type = String)]
     hostname: Arc<str>,
@@ -41,6 +45,11 @@ pub(crate) struct AlertView {
     score: Option<f32>,
     /// Why, in order of time.
     reasons: Vec<ReasonView>,
+    /// How much of its behaviour the profile of its workload can be taught, at most 200; nothing of
+    /// what only Falco noticed.
+    teachable: usize,
+    /// How much of that the profile has been taught since, because the alert was closed so.
+    taught: u32,
     /// Numbers of the events that caused it: the first and the newest.
     evidence: Vec<String>,
     /// Time of the first event.
@@ -66,6 +75,39 @@ pub(crate) struct AlertView {
     changed: Timestamp,
 }
 
+/// A container of an alert.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AlertContainer)]
+struct AlertContainerView {
+    /// Id.
+    #[schema(value_type = String)]
+    id: Arc<str>,
+    /// Name.
+    #[schema(value_type = String)]
+    name: Arc<str>,
+    /// Reference of its image.
+    #[schema(value_type = String)]
+    image: Arc<str>,
+    /// Kubernetes namespace; empty for none.
+    #[schema(value_type = String)]
+    namespace: Arc<str>,
+    /// Time of its newest event in the alert.
+    #[schema(value_type = String, format = DateTime)]
+    last_seen: Timestamp,
+}
+
+impl From<&AlertContainer> for AlertContainerView {
+    fn from(container: &AlertContainer) -> Self {
+        Self {
+            id: Arc::clone(&container.id),
+            name: Arc::clone(&container.name),
+            image: Arc::clone(&container.image),
+            namespace: Arc::clone(&container.namespace),
+            last_seen: container.last_seen,
+        }
+    }
+}
+
 /// One part of an explanation.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AlertReason)]
@@ -80,6 +122,39 @@ struct ReasonView {
     time: Timestamp,
     /// What it adds to the score.
     weight: f32,
+}
+
+/// Something that a workload does: a way through the tree of its profile.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AlertBehaviour)]
+pub(crate) struct BehaviourView {
+    /// Part of the profile: `process`, `network`, `file` or `lineage`.
+    #[schema(example = "file")]
+    branch: String,
+    /// System call, or `spawn`.
+    #[schema(example = "openat")]
+    operation: String,
+    /// Name of the process; of the parent in the lineage.
+    #[schema(example = "cat")]
+    process: String,
+    /// What the attribute is.
+    #[schema(example = "path")]
+    kind: String,
+    /// The attribute in its comparable form.
+    #[schema(example = "/etc/shadow")]
+    token: String,
+}
+
+impl From<&Behaviour> for BehaviourView {
+    fn from(behaviour: &Behaviour) -> Self {
+        Self {
+            branch: behaviour.branch.clone(),
+            operation: behaviour.operation.clone(),
+            process: behaviour.process.clone(),
+            kind: behaviour.kind.clone(),
+            token: behaviour.token.clone(),
+        }
+    }
 }
 
 /// One entry of the history of an alert.
@@ -108,6 +183,8 @@ impl From<&Alert> for AlertView {
             priority: alert.priority,
             workload: Arc::clone(&alert.workload),
             container: Arc::clone(&alert.container),
+            containers: alert.containers.iter().map(Into::into).collect(),
+            more_containers: alert.more_containers,
             hostname: Arc::clone(&alert.hostname),
             title: alert.title.clone(),
             score: alert.score,
@@ -121,6 +198,8 @@ impl From<&Alert> for AlertView {
                     weight: reason.weight,
                 })
                 .collect(),
+            teachable: alert.behaviour.len(),
+            taught: alert.taught,
             evidence: alert.evidence.iter().map(ToString::to_string).collect(),
             first_seen: alert.first_seen,
             last_seen: alert.last_seen,

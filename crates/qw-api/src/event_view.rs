@@ -2,25 +2,37 @@
 
 use std::sync::Arc;
 
-use qw_event::{Category, ContainerRef, Priority, StoredEvent, Timestamp};
+use qw_event::{Category, ContainerRef, Priority, RecordKind, StoredEvent, Timestamp};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-/// One runtime security event.
+/// One runtime security event, or a line of a container's log.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Event)]
 pub(crate) struct EventView {
     /// Number in the order of arrival, as text; the cursor of streams.
     #[schema(example = "123")]
     id: String,
+    /// What it is.
+    #[schema(value_type = KindName)]
+    kind: RecordKind,
     /// When it happened, by the sender's clock.
     #[schema(value_type = String, format = DateTime)]
     time: Timestamp,
-    /// Falco's event source.
+    /// Falco's event source; of a line where it came from.
     #[schema(value_type = String, example = "syscall")]
     source: Arc<str>,
-    /// Rule that matched.
+    /// Of a line: `stdout` or `stderr`.
+    #[schema(value_type = Option<String>, example = "stdout")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream: Option<Arc<str>>,
+    /// Of a line: its level, `TRACE`, `DEBUG`, `INFO`, `WARN`, `ERROR` or `FATAL`; empty when it does not
+    /// tell.
+    #[schema(value_type = Option<String>, example = "INFO")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    severity_text: Option<Arc<str>>,
+    /// Rule that matched; of a line its level.
     #[schema(value_type = String)]
     rule: Arc<str>,
     /// Urgency.
@@ -41,7 +53,7 @@ pub(crate) struct EventView {
     /// Tags of the rule.
     #[schema(value_type = Vec<String>)]
     tags: Arc<[Arc<str>]>,
-    /// Falco's message.
+    /// Falco's message; of a line its text.
     #[schema(value_type = String)]
     output: Box<str>,
     /// Falco's `output_fields`, to the letter.
@@ -52,8 +64,12 @@ pub(crate) struct EventView {
 impl From<StoredEvent> for EventView {
     fn from(stored: StoredEvent) -> Self {
         let StoredEvent { id, event } = stored;
+        let of_log = |text: &Arc<str>| (event.kind == RecordKind::Log).then(|| Arc::clone(text));
         Self {
             id: id.to_string(),
+            kind: event.kind,
+            stream: of_log(&event.source),
+            severity_text: of_log(&event.rule),
             time: event.time,
             source: event.source,
             rule: event.rule,
@@ -109,6 +125,19 @@ pub(crate) struct ContainerReference {
     k8s_namespace: String,
     /// Kubernetes pod.
     k8s_pod: String,
+}
+
+/// What a record is.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RecordKind)]
+#[serde(rename_all = "lowercase")]
+#[expect(
+    dead_code,
+    reason = "describes `qw_event::RecordKind` to readers of the document"
+)]
+pub(crate) enum KindName {
+    Event,
+    Log,
 }
 
 /// Falco's priorities, most urgent first.
@@ -194,6 +223,7 @@ pub(crate) mod tests {
         StoredEvent {
             id: EventId(id),
             event: Event {
+                kind: RecordKind::Event,
                 time,
                 source: "syscall".into(),
                 rule: rule.into(),

@@ -12,7 +12,8 @@ use qw_auth::{Permission, SessionSecret};
 
 use crate::{
     access::{Audit, Identity, Who},
-    problem::{Code, Problem},
+    layers::RequestId,
+    problem::{Code, Problem, chain},
     state::State,
 };
 
@@ -85,6 +86,7 @@ pub(crate) async fn guard(
     if let Some(audit) = request.extensions().get::<Audit>() {
         audit.by(&identity);
     }
+    watch_token(&state, &identity, request.extensions()).await;
     check_forgery(&identity, request.method(), request.headers())?;
     check_rule(&identity, rule)?;
     if let Err(wait) = state.parts.access.charge_request(&identity, state.now()) {
@@ -92,6 +94,28 @@ pub(crate) async fn guard(
     }
     request.extensions_mut().insert(identity);
     Ok(next.run(request).await)
+}
+
+/// Has the audit log tell when a token comes from where it never came from.
+pub(crate) async fn watch_token(state: &State, identity: &Identity, of: &http::Extensions) {
+    let (access, now) = (state.parts.access.clone(), state.now());
+    let address = Peer::ip(of.get::<Peer>());
+    let Some(news) = access.note_address(identity, address, now) else {
+        return;
+    };
+    let request_id = of.get::<RequestId>();
+    let request_id = request_id.map_or_else(String::new, |RequestId(id)| id.clone());
+    let identity = identity.clone();
+    let written = tokio::task::spawn_blocking(move || {
+        access.tell_token_news(&identity, news, request_id, now)
+    });
+    // Who may use the token may do so all the same: its address says nothing of that.
+    let why = match written.await {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => chain(&error),
+        Err(panic) => panic.to_string(),
+    };
+    tracing::error!(error = why, "cannot write the audit log");
 }
 
 fn check_rule(identity: &Identity, rule: Rule) -> Result<(), Problem> {

@@ -16,9 +16,10 @@ use std::{
 
 use parking_lot::Mutex;
 use qw_alerts::Seen;
-use qw_event::{Alert, EventId, SourceId, StoredEvent, Timestamp};
+use qw_event::{Alert, EventId, RecordKind, SourceId, StoredEvent, Timestamp};
 use qw_exporters::StreamSnapshot;
 use qw_pipeline::Observer;
+use qw_store::Kinds;
 use tokio::sync::watch;
 
 use crate::{alert_view, event_view::json_line, hub::rates::Rates};
@@ -26,7 +27,7 @@ use crate::{alert_view, event_view::json_line, hub::rates::Rates};
 /// Bounds of the hub.
 #[derive(Debug, Clone, Copy)]
 pub struct HubOptions {
-    /// Bytes of events in the ring; the newest batch stays whatever its size.
+    /// Bytes of records in the ring, of each kind; the newest batch stays whatever its size.
     pub ring_bytes: usize,
     /// Streams at the same time.
     pub max_clients: u64,
@@ -68,10 +69,57 @@ pub(crate) struct StreamCounts {
     pub(crate) refused: AtomicU64,
 }
 
-#[derive(Default)]
+/// The newest records, each kind for itself: many lines of logs push no events out.
 struct Ring {
+    events: Lane,
+    logs: Lane,
+}
+
+/// The newest batches in which there is something of one kind.
+struct Lane {
     batches: VecDeque<Arc<Batch>>,
     bytes: usize,
+    /// Above this number everything is there.
+    gone_to: u64,
+}
+
+impl Lane {
+    const fn new(gone_to: u64) -> Self {
+        Self {
+            batches: VecDeque::new(),
+            bytes: 0,
+            gone_to,
+        }
+    }
+
+    /// Adds `batch`; gives back what had to go for it.
+    fn push(&mut self, batch: Arc<Batch>, most_bytes: usize) -> Vec<Arc<Batch>> {
+        let mut old = Vec::new();
+        self.bytes += batch.bytes;
+        self.batches.push_back(batch);
+        while self.bytes > most_bytes
+            && self.batches.len() > 1
+            && let Some(oldest) = self.batches.pop_front()
+        {
+            self.bytes -= oldest.bytes;
+            self.gone_to = oldest.last();
+            old.push(oldest);
+        }
+        old
+    }
+}
+
+impl Ring {
+    fn lanes(&self, kinds: Kinds) -> impl Iterator<Item = &Lane> {
+        let lanes = [
+            (RecordKind::Event, &self.events),
+            (RecordKind::Log, &self.logs),
+        ];
+        lanes
+            .into_iter()
+            .filter(move |(kind, _)| kinds.contains(*kind))
+            .map(|(_, lane)| lane)
+    }
 }
 
 /// Alerts in the ring.
@@ -126,17 +174,20 @@ impl Batch {
 
 /// What the ring holds after some number.
 pub(crate) struct Recent {
-    /// Batches with events above the number, in order.
+    /// Batches with records above the number, in order.
     pub(crate) batches: Vec<Arc<Batch>>,
-    /// Number of the oldest event in the ring; `None` when it is empty.
-    pub(crate) oldest: Option<u64>,
+    /// Above this number everything is among them.
+    pub(crate) gone_to: u64,
 }
 
 impl Hub {
     /// A hub that has seen events up to `newest`, the highest number in the store.
     pub fn new(options: HubOptions, newest: EventId) -> Self {
         Self(Arc::new(Inner {
-            ring: Mutex::default(),
+            ring: Mutex::new(Ring {
+                events: Lane::new(newest.0),
+                logs: Lane::new(newest.0),
+            }),
             newest: watch::Sender::new(newest.0),
             alerts: Mutex::default(),
             newest_alert: watch::Sender::new(0),
@@ -220,21 +271,34 @@ impl Hub {
         &self.0.counts
     }
 
-    /// The events above `position` that are still in the ring.
-    pub(crate) fn after(&self, position: u64) -> Recent {
-        let ring = self.0.ring.lock();
-        let skip = ring
-            .batches
-            .partition_point(|batch| batch.last() <= position);
-        Recent {
-            batches: ring.batches.iter().skip(skip).cloned().collect(),
-            oldest: ring.batches.front().map(|batch| batch.first()),
+    /// The records of these kinds above `position` that are still in the ring.
+    pub(crate) fn after(&self, position: u64, kinds: Kinds) -> Recent {
+        let mut recent = Recent {
+            batches: Vec::new(),
+            gone_to: 0,
+        };
+        for lane in self.0.ring.lock().lanes(kinds) {
+            let skip = lane
+                .batches
+                .partition_point(|batch| batch.last() <= position);
+            recent
+                .batches
+                .extend(lane.batches.iter().skip(skip).cloned());
+            recent.gone_to = recent.gone_to.max(lane.gone_to);
         }
+        recent.batches.sort_by_key(|batch| batch.first());
+        recent
+            .batches
+            .dedup_by(|one, other| Arc::ptr_eq(one, other));
+        recent
     }
 
     /// Newest event in the ring that `wanted` picks.
     pub(crate) fn find(&self, wanted: impl Fn(&StoredEvent) -> bool) -> Option<StoredEvent> {
-        let batches: Vec<Arc<Batch>> = self.0.ring.lock().batches.iter().rev().cloned().collect();
+        let batches: Vec<Arc<Batch>> = {
+            let ring = self.0.ring.lock();
+            ring.events.batches.iter().rev().cloned().collect()
+        };
         batches
             .iter()
             .flat_map(|batch| batch.events.iter().rev())
@@ -270,25 +334,27 @@ impl Hub {
     fn add(&self, events: &Arc<[StoredEvent]>, received: Timestamp) {
         let Some(last) = events.last() else { return };
         let last = last.id.0;
-        self.0.rates.lock().count(events, received);
+        let has_events = events.iter().any(|stored| stored.event.kind.is_event());
+        let has_logs = events.iter().any(|stored| !stored.event.kind.is_event());
+        if has_events {
+            self.0.rates.lock().count(events, received);
+        }
         let bytes = events.iter().map(|stored| stored.event.size_bytes()).sum();
         let batch = Arc::new(Batch {
             events: Arc::clone(events),
             lines: events.iter().map(|_| OnceLock::new()).collect(),
             bytes,
         });
-        // Dropped after the lock is released: freeing many events takes a while.
+        let most_bytes = self.0.options.ring_bytes;
+        // Dropped after the lock is released: freeing many records takes a while.
         let mut old = Vec::new();
         {
             let mut ring = self.0.ring.lock();
-            ring.bytes += bytes;
-            ring.batches.push_back(batch);
-            while ring.bytes > self.0.options.ring_bytes
-                && ring.batches.len() > 1
-                && let Some(oldest) = ring.batches.pop_front()
-            {
-                ring.bytes -= oldest.bytes;
-                old.push(oldest);
+            if has_events {
+                old.extend(ring.events.push(Arc::clone(&batch), most_bytes));
+            }
+            if has_logs {
+                old.extend(ring.logs.push(batch, most_bytes));
             }
         }
         drop(old);
@@ -344,17 +410,17 @@ pub(crate) mod tests {
     #[test]
     fn the_ring_is_bounded_and_tells_what_it_still_has() {
         let hub = small();
-        assert_eq!(hub.after(0).oldest, None);
+        assert_eq!(hub.after(0, Kinds::EVENTS).gone_to, 0);
         for batch in 0..10 {
             feed(&hub, batch * 4 + 1, 4, "Rule", "web");
         }
-        let recent = hub.after(0);
-        assert_eq!(recent.oldest, Some(33));
+        let recent = hub.after(0, Kinds::EVENTS);
+        assert_eq!(recent.gone_to, 32);
         assert_eq!(recent.batches.len(), 2);
         assert_eq!(hub.newest(), 40);
-        assert_eq!(hub.after(36).batches.len(), 1);
-        assert!(hub.after(40).batches.is_empty());
-        let ids: Vec<u64> = hub.after(34).batches[0]
+        assert_eq!(hub.after(36, Kinds::EVENTS).batches.len(), 1);
+        assert!(hub.after(40, Kinds::EVENTS).batches.is_empty());
+        let ids: Vec<u64> = hub.after(34, Kinds::EVENTS).batches[0]
             .after(34)
             .map(|(_, event)| event.id.0)
             .collect();
@@ -362,17 +428,41 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn lines_of_logs_push_no_events_out() {
+        let hub = small();
+        feed(&hub, 1, 4, "Rule", "web");
+        for batch in 1..20 {
+            let lines: Vec<StoredEvent> = (batch * 4 + 1..batch * 4 + 5)
+                .map(|id| {
+                    let mut line = event(id, Timestamp::EPOCH, "", "web");
+                    line.event.kind = RecordKind::Log;
+                    line
+                })
+                .collect();
+            hub.observer()
+                .committed(&SourceId::new("logs"), &lines.into(), Timestamp::EPOCH);
+        }
+        let events = hub.after(0, Kinds::EVENTS);
+        assert_eq!((events.batches.len(), events.gone_to), (1, 0));
+        let lines = hub.after(0, Kinds::LOGS);
+        assert_eq!((lines.batches.len(), lines.gone_to), (2, 72));
+        let both = hub.after(0, Kinds::EVENTS.union(Kinds::LOGS));
+        let firsts: Vec<u64> = both.batches.iter().map(|batch| batch.first()).collect();
+        assert_eq!((firsts, both.gone_to), (vec![1, 73, 77], 72));
+    }
+
+    #[test]
     fn one_batch_stays_whatever_its_size() {
         let hub = small();
         feed(&hub, 1, 100, "Rule", "web");
-        assert_eq!(hub.after(0).batches.len(), 1);
+        assert_eq!(hub.after(0, Kinds::EVENTS).batches.len(), 1);
     }
 
     #[test]
     fn lines_are_made_once() {
         let hub = small();
         feed(&hub, 1, 1, "Rule", "web");
-        let batch = &hub.after(0).batches[0];
+        let batch = &hub.after(0, Kinds::EVENTS).batches[0];
         let (first, second) = (batch.line(0).unwrap(), batch.line(0).unwrap());
         assert!(Arc::ptr_eq(&first, &second));
         assert!(batch.line(1).is_none());

@@ -35,7 +35,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use access::{Access, AccessError, AccessOptions, AuditOptions, SignedIn};
+pub use access::{Access, AccessError, AccessOptions, AuditOptions, SignedIn, audiences};
 pub use hub::{Hub, HubOptions};
 pub use listen::{ListenError, ListenerOptions, TlsError, TlsFiles};
 pub use routes::openapi;

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{StatusCode, header, request};
 use qw_event::{Priority, Timestamp};
 use qw_store::{
-    Order, PageCursor, TimeRange,
+    Kinds, Order, PageCursor, TimeRange,
     query::{self, Filter},
 };
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
@@ -158,6 +158,18 @@ pub(crate) fn range(
 /// The filter of the query `text`.
 pub(crate) fn filter(text: Option<&str>) -> Result<Filter, Problem> {
     Ok(query::parse(text.unwrap_or(""))?)
+}
+
+/// The kinds of records that a `kind` parameter asks for. Without one it is events, or what the query
+/// says when it names kinds itself.
+pub(crate) fn kinds(text: Option<&str>, filter: &Filter) -> Result<Kinds, Problem> {
+    match text.map(str::trim) {
+        None | Some("") if filter.names_kinds() => Ok(Kinds::ALL),
+        None | Some("" | "event") => Ok(Kinds::EVENTS),
+        Some("log") => Ok(Kinds::LOGS),
+        Some("all") => Ok(Kinds::ALL),
+        Some(_) => Err(Problem::invalid("`kind` must be `event`, `log` or `all`")),
+    }
 }
 
 /// The filter of a `priority` parameter: one name is the least urgent that is wanted, a list with

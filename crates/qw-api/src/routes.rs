@@ -170,18 +170,19 @@ fn api(state: Option<&State>) -> OpenApiRouter<State> {
                 overview::routes(),
                 alerts::read_routes(),
                 profiles::read_routes(),
+                silences::read_routes(),
             ]
             .concat(),
-        ),
-        (
-            may(Permission::View, Data::Nothing),
-            limit,
-            silences::read_routes(),
         ),
         (
             may(Permission::Triage, Data::Filtered),
             limit,
             alerts::triage_routes(),
+        ),
+        (
+            may(Permission::Triage, Data::Nothing),
+            limit,
+            users::triage_routes(),
         ),
         (
             may(Permission::Triage, Data::Whole),

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use qw_auth::Permission;
 use qw_event::{AlertId, EventId, StoredEvent, Timestamp};
-use qw_store::query::Filter;
+use qw_store::{Kinds, query::Filter};
 use tokio::{
     sync::watch,
     time::{Instant, Interval, MissedTickBehavior},
@@ -50,13 +50,44 @@ const PAGE: usize = 500;
 /// Farthest back a stream resumes, counted in event numbers.
 const RESUME: u64 = 20_000;
 
+/// What a client asks for.
+pub(crate) struct Wanted {
+    pub(crate) types: Types,
+    /// Which events.
+    pub(crate) filter: Filter,
+    /// Container of the stream, for messages that hold no event; empty for all.
+    pub(crate) container: String,
+}
+
+/// Which messages come beside heartbeats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Types {
+    pub(crate) events: bool,
+    /// Lines of logs, as events of their kind.
+    pub(crate) logs: bool,
+    pub(crate) alerts: bool,
+}
+
+impl Types {
+    /// The kinds of records among them.
+    fn kinds(self) -> Kinds {
+        let events = if self.events {
+            Kinds::EVENTS
+        } else {
+            Kinds::NONE
+        };
+        let logs = if self.logs { Kinds::LOGS } else { Kinds::NONE };
+        events.union(logs)
+    }
+}
+
 /// One client's stream.
 pub(crate) struct Subscription {
     state: State,
     identity: Identity,
     visibility: Visibility,
+    types: Types,
     filter: Filter,
-    /// Container of the stream, for messages that hold no event; empty for all.
     container: String,
     /// Every event up to this number has been sent, passed over, or told as missed.
     position: u64,
@@ -84,12 +115,11 @@ enum Turn {
 }
 
 impl Subscription {
-    /// A stream of the events that match `filter`, beginning after `last_seen`, or now.
+    /// A stream of what is `wanted`, beginning after `last_seen`, or now.
     pub(crate) fn new(
         state: State,
         identity: Identity,
-        filter: Filter,
-        container: String,
+        wanted: Wanted,
         last_seen: Option<EventId>,
         stop: CancellationToken,
         seat: Seat,
@@ -110,8 +140,9 @@ impl Subscription {
             state,
             identity,
             visibility,
-            filter,
-            container,
+            types: wanted.types,
+            filter: wanted.filter,
+            container: wanted.container,
             position,
             resume_to: now,
             newest,
@@ -220,7 +251,9 @@ impl Subscription {
 
     /// True when the client asked for the event and may see it.
     fn wants(&self, stored: &StoredEvent) -> bool {
-        self.visibility.contains(&stored.event.container) && self.filter.matches(&stored.event)
+        self.types.kinds().contains(stored.event.kind)
+            && self.visibility.contains(&stored.event.container)
+            && self.filter.matches(&stored.event)
     }
 
     /// Puts what has happened since `position` into the outbox.
@@ -232,31 +265,36 @@ impl Subscription {
         if !events_to_come {
             return;
         }
-        let recent = self.state.parts.hub.after(self.position);
-        let is_in_ring = recent
-            .oldest
-            .is_some_and(|oldest| oldest <= self.position + 1);
+        if self.types.kinds() == Kinds::NONE {
+            self.position = self.state.parts.hub.newest();
+            return;
+        }
+        // Whatever is numbered up to here is in the ring by now, or has gone from it.
+        let newest = self.state.parts.hub.newest();
+        let recent = self
+            .state
+            .parts
+            .hub
+            .after(self.position, self.types.kinds());
         if self.position < self.resume_to {
-            if is_in_ring {
-                self.resume_from_ring(&recent.batches);
+            if recent.gone_to <= self.position {
+                self.resume_from_ring(&recent.batches, newest);
             } else {
                 self.resume_from_store().await;
             }
             return;
         }
-        if let Some(oldest) = recent.oldest
-            && !is_in_ring
-        {
+        if recent.gone_to > self.position {
             // The client reads too slowly, or much came at once.
-            let (from, to) = (self.position + 1, oldest - 1);
-            self.put_gap(from, to, oldest - from);
-            self.position = to;
+            let missed = recent.gone_to - self.position;
+            self.put_gap(self.position + 1, recent.gone_to, missed);
+            self.position = recent.gone_to;
         }
-        self.follow(&recent.batches);
+        self.follow(&recent.batches, newest);
     }
 
     /// Sends the newest of `batches`, as many as a message may hold.
-    fn follow(&mut self, batches: &[Arc<Batch>]) {
+    fn follow(&mut self, batches: &[Arc<Batch>], newest: u64) {
         let mut wanted: VecDeque<(&Arc<Batch>, usize, &StoredEvent)> = VecDeque::new();
         let mut passed: Option<(u64, u64, u64)> = None;
         let mut bytes = 0;
@@ -278,6 +316,8 @@ impl Subscription {
             }
             self.position = self.position.max(batch.last());
         }
+        // Records of kinds that are not wanted are passed over.
+        self.position = self.position.max(newest);
         if let Some((from, to, missed)) = passed {
             self.put_gap(from, to, missed);
         }
@@ -291,11 +331,13 @@ impl Subscription {
     }
 
     /// Sends the oldest of `batches`, as many as a message may hold; the rest follows at once.
-    fn resume_from_ring(&mut self, batches: &[Arc<Batch>]) {
+    fn resume_from_ring(&mut self, batches: &[Arc<Batch>], newest: u64) {
         let mut message = Message::default();
+        let mut is_cut = false;
         'batches: for batch in batches {
             for (place, stored) in batch.after(self.position) {
                 if message.is_full() {
+                    is_cut = true;
                     break 'batches;
                 }
                 if self.wants(stored)
@@ -305,6 +347,9 @@ impl Subscription {
                 }
                 self.position = stored.id.0;
             }
+        }
+        if !is_cut {
+            self.position = self.position.max(newest);
         }
         self.put_events(message, self.position);
         self.go_on();
@@ -317,10 +362,10 @@ impl Subscription {
             self.position = reachable;
             self.put_gap(from, reachable, reachable - from + 1);
         }
-        let after = EventId(self.position);
+        let (after, kinds) = (EventId(self.position), self.types.kinds());
         let page = self
             .state
-            .ask(move |records| records.events_after(after, PAGE))
+            .ask(move |records| records.events_after(after, PAGE, kinds))
             .await;
         let Ok(page) = page else {
             // The store is busy or failing: try again, the position is kept.
@@ -377,16 +422,15 @@ impl Subscription {
         let live = self.state.parts.hub.alerts_after(self.alerts_seen);
         let Some(last) = live.last() else { return };
         self.alerts_seen = last.sequence;
-        if !self.identity.allows(Permission::View) {
+        if !self.types.alerts || !self.identity.allows(Permission::View) {
             return;
         }
         let mut newest: BTreeMap<AlertId, &LiveAlert> = BTreeMap::new();
         for live in &live {
-            let container = &live.alert.container;
+            let mut containers = live.alert.containers.iter();
             let is_wanted = self.container.is_empty()
-                || *container.id == *self.container
-                || *container.name == *self.container;
-            if is_wanted && self.visibility.contains(container) {
+                || containers.any(|one| *one.id == *self.container || *one.name == *self.container);
+            if is_wanted && self.visibility.contains_alert(&live.alert) {
                 newest.insert(live.alert.id, live);
             }
         }

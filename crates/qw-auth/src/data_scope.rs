@@ -89,6 +89,14 @@ pub enum DataScopeRefused {
     Label(String),
 }
 
+impl LabelMatch {
+    /// True when its text form is `text`.
+    pub fn is_written(&self, text: &str) -> bool {
+        let value = text.strip_prefix(self.key.as_str());
+        value.and_then(|value| value.strip_prefix('=')) == Some(self.value.as_str())
+    }
+}
+
 impl FromStr for LabelMatch {
     type Err = DataScopeRefused;
 
@@ -178,7 +186,10 @@ mod tests {
         for bad in ["", "team", "=pay", "a=\n"] {
             assert!(bad.parse::<LabelMatch>().is_err(), "{bad:?}");
         }
-        assert_eq!("a=b=c".parse::<LabelMatch>().unwrap().value, "b=c");
+        let label = "a=b=c".parse::<LabelMatch>().unwrap();
+        assert_eq!(label.value, "b=c");
+        assert!(label.is_written("a=b=c") && label.is_written(&label.to_string()));
+        assert!(!label.is_written("a=b") && !label.is_written("a=b=cd"));
     }
 
     #[test]

@@ -29,7 +29,10 @@ pub use scope::{Scope, Scopes, UnknownScope};
 pub use secret::{NoRandomness, Secret, SecretHash};
 pub use session::{Session, SessionLimits, SessionSecret};
 pub use setup::SetupToken;
-pub use token::{ApiToken, NewToken, PresentedToken, TokenRefused, check_token_name};
+pub use token::{
+    ApiToken, MAX_TOKEN_ADDRESSES, NewToken, PresentedToken, TokenRefused, TokenUse,
+    check_token_name,
+};
 pub use user::{
     MAX_USERNAME_BYTES, Origin, Role, UnknownRole, User, UsernameRefused, check_username,
 };

@@ -13,6 +13,9 @@ const ID_BYTES: usize = 8;
 const PURPOSE: &str = "quaywatch api token";
 const MAX_NAME_CHARACTERS: usize = 100;
 
+/// Addresses remembered of a token; the one unused for longest makes room.
+pub const MAX_TOKEN_ADDRESSES: usize = 32;
+
 /// What is kept of a token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiToken {
@@ -35,6 +38,23 @@ pub struct ApiToken {
     /// True for a token of the process itself, which no user bounds.
     #[serde(default)]
     pub system: bool,
+    /// Addresses it was used from, the one used last at the end; at most [`MAX_TOKEN_ADDRESSES`].
+    #[serde(default)]
+    pub addresses: Vec<String>,
+}
+
+/// Where a token is used from, compared with before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenUse {
+    /// From an address that is remembered.
+    Known,
+    /// For the first time at all.
+    First,
+    /// From an address that is not remembered.
+    NewAddress {
+        /// The address that made room for it.
+        forgotten: Option<String>,
+    },
 }
 
 /// A token as it is asked for.
@@ -110,6 +130,7 @@ impl ApiToken {
             last_used: None,
             created_by: asked.created_by,
             system: false,
+            addresses: Vec::new(),
             id,
         };
         let shown = Secret::new(format!("{PREFIX}{}_{secret}", token.id));
@@ -132,6 +153,28 @@ impl ApiToken {
             return Err(TokenRefused::Expired);
         }
         Ok(())
+    }
+
+    /// Remembers that it is used from `address`, a text of bounded length.
+    pub fn used_from(&mut self, address: &str) -> TokenUse {
+        let addresses = &mut self.addresses;
+        if addresses.last().is_some_and(|last| last == address) {
+            return TokenUse::Known;
+        }
+        if let Some(place) = addresses.iter().position(|known| known == address) {
+            addresses[place..].rotate_left(1);
+            return TokenUse::Known;
+        }
+        let found = if addresses.is_empty() {
+            TokenUse::First
+        } else {
+            let is_full = addresses.len() >= MAX_TOKEN_ADDRESSES;
+            TokenUse::NewAddress {
+                forgotten: is_full.then(|| addresses.remove(0)),
+            }
+        };
+        addresses.push(address.to_owned());
+        found
     }
 
     /// True once it has ended.
@@ -232,6 +275,25 @@ mod tests {
             refused(|asked| asked.expires = Some(NOW)),
             TokenRefused::ExpiresInThePast
         );
+    }
+
+    #[test]
+    fn addresses_are_remembered_and_bounded() {
+        let (mut token, _) = ApiToken::generate(asked(), NOW).unwrap().unwrap();
+        let new = |forgotten: Option<&str>| TokenUse::NewAddress {
+            forgotten: forgotten.map(ToOwned::to_owned),
+        };
+        assert_eq!(token.used_from("0"), TokenUse::First);
+        assert_eq!(token.used_from("0"), TokenUse::Known);
+        for number in 1..MAX_TOKEN_ADDRESSES {
+            assert_eq!(token.used_from(&number.to_string()), new(None));
+        }
+        // Used again, and so not the one that makes room.
+        assert_eq!(token.used_from("0"), TokenUse::Known);
+        assert_eq!(token.used_from("more"), new(Some("1")));
+        assert_eq!(token.used_from("1"), new(Some("2")));
+        assert_eq!(token.used_from("0"), TokenUse::Known);
+        assert_eq!(token.addresses.len(), MAX_TOKEN_ADDRESSES);
     }
 
     #[test]

@@ -46,6 +46,9 @@ pub struct EngineInfo {
     /// Log driver of containers that name none.
     #[serde(deserialize_with = "or_default")]
     pub logging_driver: String,
+    /// Folder of the engine's data, as the engine sees it.
+    #[serde(deserialize_with = "or_default")]
+    pub docker_root_dir: String,
 }
 
 /// One entry of `GET /containers/json`.
@@ -186,6 +189,10 @@ pub struct ContainerDetails {
     /// What the engine does for it.
     #[serde(deserialize_with = "or_default")]
     pub host_config: HostConfig,
+    /// File that its log driver writes, as the engine sees it; empty when it has none, or was never
+    /// started.
+    #[serde(deserialize_with = "or_default")]
+    pub log_path: String,
 }
 
 /// State of a container.
@@ -235,6 +242,9 @@ pub struct ContainerConfig {
     /// Host name inside.
     #[serde(deserialize_with = "or_default")]
     pub hostname: String,
+    /// Environment, `NAME=value` each.
+    #[serde(deserialize_with = "or_default")]
+    pub env: Vec<String>,
 }
 
 /// What the engine does for a container.
@@ -253,6 +263,9 @@ pub struct LogConfig {
     /// Log driver, such as `json-file`.
     #[serde(rename = "Type", deserialize_with = "or_default")]
     pub driver: String,
+    /// Its options, such as `max-size`.
+    #[serde(rename = "Config", deserialize_with = "or_default")]
+    pub options: BTreeMap<String, String>,
 }
 
 /// One entry of `GET /images/json`.

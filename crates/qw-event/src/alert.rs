@@ -12,6 +12,12 @@ pub const MAX_EVIDENCE: usize = 20;
 /// Reasons an alert carries; further ones only count.
 pub const MAX_REASONS: usize = 50;
 
+/// Containers an alert names; of more, those that were seen longest ago are left out.
+pub const MAX_ALERT_CONTAINERS: usize = 32;
+
+/// Behaviour that an alert names; more is not taught by it.
+pub const MAX_BEHAVIOUR: usize = 200;
+
 /// Number of an alert: assigned in order, never used twice.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
@@ -73,6 +79,23 @@ pub struct Detection {
     pub score: Option<f32>,
     /// Why, most important first; never empty.
     pub reasons: Vec<Reason>,
+    /// What the profile of the workload does not know of it; nothing where no profile was asked.
+    pub behaviour: Vec<Behaviour>,
+}
+
+/// Something that a workload does: a way through the tree of its profile.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Behaviour {
+    /// Part of the profile: `process`, `network`, `file` or `lineage`.
+    pub branch: String,
+    /// System call, or `spawn`.
+    pub operation: String,
+    /// Name of the process; of the parent in the lineage.
+    pub process: String,
+    /// What the attribute is, such as `path`.
+    pub kind: String,
+    /// The attribute in its comparable form.
+    pub token: String,
 }
 
 /// One part of an explanation.
@@ -184,6 +207,15 @@ pub struct Alert {
     pub workload: Arc<str>,
     /// Container of the newest event.
     pub container: Arc<ContainerRef>,
+    /// Containers of its events, the one seen last first; at most [`MAX_ALERT_CONTAINERS`].
+    #[serde(default)]
+    pub containers: Vec<AlertContainer>,
+    /// True when there are containers that `containers` does not name.
+    #[serde(default = "unknown")]
+    pub more_containers: bool,
+    /// What all its containers have in common that decides who may see them.
+    #[serde(default)]
+    pub audience: Audience,
     /// Host of the newest event.
     pub hostname: Arc<str>,
     /// One sentence that says what happened.
@@ -193,6 +225,12 @@ pub struct Alert {
     pub score: Option<f32>,
     /// Why, in order of time, each once; at most [`MAX_REASONS`].
     pub reasons: Vec<Reason>,
+    /// What of it the profile of the workload did not know; at most [`MAX_BEHAVIOUR`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub behaviour: Vec<Behaviour>,
+    /// How much of that the profile has been taught since, because the alert was closed so.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub taught: u32,
     /// Events that caused it, ascending: the first and the newest; at most [`MAX_EVIDENCE`].
     pub evidence: Vec<EventId>,
     /// Time of the first event.
@@ -214,6 +252,85 @@ pub struct Alert {
     pub silenced_by: Option<u64>,
     /// When its state, assignee, notes or silence last changed, or it was raised.
     pub changed: Timestamp,
+}
+
+/// Alerts of a time when containers were not written down.
+const fn unknown() -> bool {
+    true
+}
+
+impl Alert {
+    /// Notes that an event of `container` at `time` belongs to it.
+    pub fn saw(&mut self, container: &ContainerRef, time: Timestamp) {
+        let containers = &mut self.containers;
+        let known = containers.iter().position(|seen| seen.id == container.id);
+        let before = known.map(|place| containers.remove(place).last_seen);
+        // Its name may have become known since.
+        let seen = AlertContainer {
+            id: Arc::clone(&container.id),
+            name: Arc::clone(&container.name),
+            image: Arc::clone(&container.image),
+            image_repository: Arc::clone(&container.image_repository),
+            namespace: Arc::clone(&container.k8s_namespace),
+            last_seen: before.map_or(time, |before| before.max(time)),
+        };
+        let place = containers.partition_point(|other| other.last_seen > seen.last_seen);
+        containers.insert(place, seen);
+        if containers.len() > MAX_ALERT_CONTAINERS {
+            containers.truncate(MAX_ALERT_CONTAINERS);
+            self.more_containers = true;
+        }
+    }
+
+    /// True when nothing in it comes from a container outside of a scope, which holds what is in a
+    /// namespace or carries a label that it names, and the containers with the ids it names.
+    ///
+    /// What all containers had in common when their events came is enough. Else every single
+    /// container must be in scope; then none may be missing from the list.
+    pub fn is_within(
+        &self,
+        namespace: impl Fn(&str) -> bool,
+        label: impl Fn(&str) -> bool,
+        container: impl Fn(&str) -> bool,
+    ) -> bool {
+        let audience = &self.audience;
+        (!audience.namespace.is_empty() && namespace(&audience.namespace))
+            || audience.labels.iter().any(|it| label(it))
+            || (!self.more_containers
+                && !self.containers.is_empty()
+                && self.containers.iter().all(|it| container(&it.id)))
+    }
+}
+
+/// One of the containers of an alert.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertContainer {
+    /// Id.
+    pub id: Arc<str>,
+    /// Name.
+    pub name: Arc<str>,
+    /// Reference of its image.
+    pub image: Arc<str>,
+    /// Repository part of it.
+    pub image_repository: Arc<str>,
+    /// Kubernetes namespace; empty for none.
+    pub namespace: Arc<str>,
+    /// Time of its newest event in the alert.
+    pub last_seen: Timestamp,
+}
+
+/// What decides who may see a container, as far as scopes of users tell containers apart.
+///
+/// Only containers of one audience are folded into one alert: whoever may see one of them then may
+/// see all of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Audience {
+    /// Kubernetes namespace; empty for none.
+    #[serde(default)]
+    pub namespace: Arc<str>,
+    /// Labels such as `team=shop` that some user's scope names, in order.
+    #[serde(default)]
+    pub labels: Arc<[Arc<str>]>,
 }
 
 /// One entry of the history of alerts.
@@ -249,6 +366,12 @@ pub enum AlertAction {
         /// Why, when it was closed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<CloseReason>,
+        /// How much behaviour the profile of the workload was taught with it.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        taught: u32,
+        /// How much of what it had been taught it forgot again.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        untaught: u32,
     },
     /// It was given to somebody, or to nobody.
     Assigned {
@@ -267,9 +390,121 @@ pub enum AlertAction {
     },
 }
 
+impl AlertAction {
+    /// A change of state that touches no profile.
+    pub const fn to_state(state: AlertState, reason: Option<CloseReason>) -> Self {
+        Self::State {
+            state,
+            reason,
+            taught: 0,
+            untaught: 0,
+        }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn alert(containers: &[&str]) -> Alert {
+        let time = Timestamp::from_seconds(1_000);
+        let mut alert = Alert {
+            id: AlertId(1),
+            source: AlertSource::Falco,
+            rule: "A".into(),
+            priority: Priority::Warning,
+            workload: "shop/web".into(),
+            container: Arc::default(),
+            containers: Vec::new(),
+            more_containers: false,
+            audience: Audience::default(),
+            hostname: "node".into(),
+            title: String::new(),
+            score: None,
+            reasons: Vec::new(),
+            behaviour: Vec::new(),
+            taught: 0,
+            evidence: Vec::new(),
+            first_seen: time,
+            last_seen: time,
+            count: 1,
+            state: AlertState::New,
+            close_reason: None,
+            assignee: None,
+            silenced_by: None,
+            changed: time,
+        };
+        for (second, id) in containers.iter().enumerate() {
+            let container = ContainerRef {
+                id: (*id).into(),
+                ..ContainerRef::default()
+            };
+            alert.saw(&container, Timestamp::from_seconds(second as i64));
+        }
+        alert
+    }
+
+    #[track_caller]
+    fn check(alert: &Alert, namespaces: &[&str], labels: &[&str], ids: &[&str], expected: bool) {
+        let within = alert.is_within(
+            |it| namespaces.contains(&it),
+            |it| labels.contains(&it),
+            |it| ids.contains(&it),
+        );
+        assert_eq!(within, expected, "{namespaces:?} {labels:?} {ids:?}");
+    }
+
+    #[test]
+    fn an_alert_is_within_a_scope_as_a_whole() {
+        let mut mixed = alert(&["a", "b", "a"]);
+        assert_eq!(mixed.containers.len(), 2);
+        assert_eq!(&*mixed.containers[0].id, "a");
+        check(&mixed, &[""], &[""], &[], false);
+        check(&mixed, &[], &[], &["a"], false);
+        check(&mixed, &[], &[], &["a", "b"], true);
+        mixed.audience = Audience {
+            namespace: "shop".into(),
+            labels: ["team=a".into()].into(),
+        };
+        check(&mixed, &["shop"], &[], &[], true);
+        check(&mixed, &["bank"], &["team=a"], &[], true);
+        check(&mixed, &["bank"], &["team=b"], &["a"], false);
+        check(&alert(&[]), &[], &[], &["a"], false);
+    }
+
+    #[test]
+    fn what_the_list_does_not_name_is_in_no_scope() {
+        let ids: Vec<String> = (0..=MAX_ALERT_CONTAINERS)
+            .map(|it| it.to_string())
+            .collect();
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        let full = alert(&ids[1..]);
+        check(&full, &[], &[], &ids, true);
+        let over = alert(&ids);
+        assert_eq!(over.containers.len(), MAX_ALERT_CONTAINERS);
+        assert!(over.more_containers && over.containers.iter().all(|it| &*it.id != "0"));
+        check(&over, &[], &[], &ids, false);
+        // Late events do not push out what has been seen since.
+        let mut late = full;
+        let old = ContainerRef {
+            id: "old".into(),
+            ..ContainerRef::default()
+        };
+        late.saw(&old, Timestamp::from_seconds(-1));
+        assert!(late.more_containers && late.containers.iter().all(|it| &*it.id != "old"));
+        // Written before containers were.
+        let mut json = serde_json::to_value(alert(&["a"])).unwrap();
+        for key in ["containers", "more_containers", "audience"] {
+            json.as_object_mut().unwrap().remove(key);
+        }
+        let before: Alert = serde_json::from_value(json).unwrap();
+        check(&before, &[], &[], &["a"], false);
+    }
 
     #[test]
     fn names_are_those_of_the_serde_form() {
@@ -285,10 +520,15 @@ mod tests {
         let closed = AlertAction::State {
             state: AlertState::Closed,
             reason: Some(CloseReason::Expected),
+            taught: 3,
+            untaught: 0,
         };
+        let text = r#"{"action":"state","state":"closed","reason":"expected","taught":3}"#;
+        assert_eq!(serde_json::to_string(&closed).unwrap(), text);
+        let older = r#"{"action":"state","state":"new"}"#;
         assert_eq!(
-            serde_json::to_string(&closed).unwrap(),
-            r#"{"action":"state","state":"closed","reason":"expected"}"#
+            serde_json::from_str::<AlertAction>(older).unwrap(),
+            AlertAction::to_state(AlertState::New, None)
         );
     }
 }

@@ -1,4 +1,4 @@
-//! One runtime security event, shaped as Falco shapes it.
+//! One record: a runtime security event, shaped as Falco shapes it, or a line of a container's log.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -7,19 +7,29 @@ use serde_json::value::RawValue;
 
 use crate::{ContainerRef, Priority, Timestamp};
 
-/// One runtime security event.
+/// One record: a runtime security event, or a line of a container's log.
+///
+/// Both are found by one query language, kept by one store and shown on one time line, so they are
+/// one type. A line of a log uses the fields as the description of each says.
 ///
 /// Texts that recur from event to event are shared. The serde form is the JSON that the API and the
 /// exports carry.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Event {
+    /// What it is.
+    #[serde(default, skip_serializing_if = "RecordKind::is_event")]
+    pub kind: RecordKind,
     /// When it happened, by the sender's clock.
     pub time: Timestamp,
-    /// Falco's event source: `syscall`, `k8s_audit`, `internal`, a plugin's own.
+    /// Falco's event source: `syscall`, `k8s_audit`, `internal`, a plugin's own. Of a line of a log
+    /// OpenTelemetry's `log.iostream` (`stdout`, `stderr`), or the kind of receiver it came by, such as
+    /// `syslog`.
     pub source: Arc<str>,
-    /// Rule that matched.
+    /// Rule that matched. Of a line of a log OpenTelemetry's severity text (`TRACE`, `DEBUG`, `INFO`,
+    /// `WARN`, `ERROR`, `FATAL`); empty when the line does not tell.
     pub rule: Arc<str>,
-    /// Urgency the rule gives it.
+    /// Urgency the rule gives it. Of a line of a log its severity; `Informational` when it does not
+    /// tell.
     pub priority: Priority,
     /// Kind of activity.
     pub category: Category,
@@ -31,9 +41,10 @@ pub struct Event {
     pub process_name: Arc<str>,
     /// Tags of the rule, sorted.
     pub tags: Arc<[Arc<str>]>,
-    /// Falco's rendered message.
+    /// Falco's rendered message, or the line as it was written, without its line end.
     pub output: Box<str>,
-    /// Falco's `output_fields`: a JSON object, kept to the letter.
+    /// Falco's `output_fields`: a JSON object, kept to the letter. Of a line of a log what is known of
+    /// it beside its text.
     pub output_fields: Box<RawValue>,
 }
 
@@ -46,7 +57,8 @@ impl Event {
 
 impl PartialEq for Event {
     fn eq(&self, other: &Self) -> bool {
-        self.time == other.time
+        self.kind == other.kind
+            && self.time == other.time
             && self.source == other.source
             && self.rule == other.rule
             && self.priority == other.priority
@@ -57,6 +69,43 @@ impl PartialEq for Event {
             && self.tags == other.tags
             && self.output == other.output
             && self.output_fields.get() == other.output_fields.get()
+    }
+}
+
+/// What a record is.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+#[repr(u8)]
+pub enum RecordKind {
+    /// A runtime security event.
+    #[default]
+    Event = 0,
+    /// A line of a container's log; several lines when they belong together.
+    Log = 1,
+}
+
+impl RecordKind {
+    /// All kinds, in the order of their numbers.
+    pub const ALL: [Self; 2] = [Self::Event, Self::Log];
+
+    /// The name in lower case, as queries and the API use it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Event => "event",
+            Self::Log => "log",
+        }
+    }
+
+    /// The kind with number `number`; `None` above 1.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+
+    /// True for a runtime security event.
+    pub fn is_event(&self) -> bool {
+        *self == Self::Event
     }
 }
 

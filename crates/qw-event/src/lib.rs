@@ -12,12 +12,13 @@ mod priority;
 mod time;
 
 pub use alert::{
-    Alert, AlertAction, AlertChange, AlertId, AlertSource, AlertState, CloseReason, Detection,
-    MAX_EVIDENCE, MAX_REASONS, Reason,
+    Alert, AlertAction, AlertChange, AlertContainer, AlertId, AlertSource, AlertState, Audience,
+    Behaviour, CloseReason, Detection, MAX_ALERT_CONTAINERS, MAX_BEHAVIOUR, MAX_EVIDENCE,
+    MAX_REASONS, Reason,
 };
 pub use batch::{Batch, BatchId, Position, SourceId};
 pub use container::ContainerRef;
-pub use event::{Category, Event, EventId, StoredEvent};
+pub use event::{Category, Event, EventId, RecordKind, StoredEvent};
 pub use outcome::{DropReason, InvalidReason, Outcome};
 pub use priority::{Priority, UnknownPriority};
 pub use time::{ParseTimestampError, Timestamp};

@@ -5,7 +5,7 @@ use std::{hint::black_box, sync::Arc, time::Duration};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use qw_alerts::AlertCounts;
 use qw_event::{
-    Category, ContainerRef, Event, EventId, Priority, SourceId, StoredEvent, Timestamp,
+    Category, ContainerRef, Event, EventId, Priority, RecordKind, SourceId, StoredEvent, Timestamp,
 };
 use qw_exporters::{Format, Inputs, Metrics, Options, Page, StreamSnapshot, gzip};
 use qw_pipeline::{PipelineStatistics, SourceStatuses};
@@ -45,6 +45,7 @@ fn events(count: usize, processes: usize) -> Arc<[StoredEvent]> {
             StoredEvent {
                 id: EventId(number as u64),
                 event: Event {
+                    kind: RecordKind::Event,
                     time: NOW,
                     source: Arc::clone(&source),
                     rule: Arc::clone(&rules[at % rules.len()]),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::{Family, Page, findings, http, native, process, syscall};
+use crate::{Family, Page, findings, http, logs, native, process, syscall};
 
 /// Every family with the page it is on, in the order of the pages.
 pub fn families() -> Vec<(Page, &'static Family)> {
@@ -16,6 +16,7 @@ pub fn families() -> Vec<(Page, &'static Family)> {
     let falco: [&'static Family; 2] = [&syscall::FALCO_EVENTS, &syscall::SIDEKICK_EVENTS];
     let main = main
         .into_iter()
+        .chain(logs::FAMILIES)
         .chain(native::FAMILIES)
         .chain(findings::FAMILIES)
         .chain(process::FAMILIES)

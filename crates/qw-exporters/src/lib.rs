@@ -31,6 +31,7 @@ pub mod exposition;
 mod families;
 mod findings;
 mod http;
+mod logs;
 mod metrics;
 mod native;
 mod process;

@@ -58,7 +58,7 @@ static SOURCE_LAST_EVENT: Family = Family::gauge(
 );
 static QUEUE_EVENTS: Family = Family::gauge(
     "quaywatch_queue_events",
-    "Events accepted from the source and not yet stored.",
+    "Events and lines accepted from the source and not yet stored.",
     &["source"],
 );
 static QUEUE_CAPACITY: Family = Family::gauge(
@@ -74,7 +74,7 @@ static COMMITS: Family = Family::counter(
 );
 static COMMITTED: Family = Family::counter(
     "quaywatch_pipeline_committed_events_total",
-    "Events in committed transactions.",
+    "Events and lines of logs in committed transactions.",
     &[],
 );
 static COMMIT_FAILURES: Family = Family::counter(
@@ -95,10 +95,15 @@ static STORE_HOT_EVENTS: Family = Family::gauge(
     "Events that are not yet sealed into a segment.",
     &[],
 );
+static STORE_LOG_RECORDS: Family = Family::gauge(
+    "quaywatch_store_log_records",
+    "Lines of logs that can be found.",
+    &[],
+);
 static STORE_SEGMENTS: Family = Family::gauge("quaywatch_store_segments", "Sealed segments.", &[]);
 static STORE_BYTES: Family = Family::gauge(
     "quaywatch_store_bytes",
-    "Bytes on disk: `segments` with their word filters, and the `catalogue` with the newest events.",
+    "Bytes on disk: `segments` of events with their word filters, those of `logs`, and the `catalogue` with the newest events and lines.",
     &["part"],
 );
 static STORE_OLDEST: Family = Family::gauge(
@@ -178,7 +183,7 @@ static SIDEKICK_INPUTS: Family = Family::counter(
     &["source", "status"],
 );
 
-pub(crate) static FAMILIES: [&Family; 34] = [
+pub(crate) static FAMILIES: [&Family; 35] = [
     &BUILD,
     &RECORDS_RECEIVED,
     &RECEIVED_BYTES,
@@ -197,6 +202,7 @@ pub(crate) static FAMILIES: [&Family; 34] = [
     &FAILING,
     &STORE_EVENTS,
     &STORE_HOT_EVENTS,
+    &STORE_LOG_RECORDS,
     &STORE_SEGMENTS,
     &STORE_BYTES,
     &STORE_OLDEST,
@@ -247,7 +253,13 @@ pub(crate) fn write(
     page.single(&STREAM_MISSED, inputs.streams.events_missed);
     crate::findings::write(page, inputs);
 
-    let sizes = &counts.sizes;
+    let sizes: Vec<_> = counts
+        .sizes
+        .iter()
+        .chain(&counts.logs.sizes)
+        .copied()
+        .collect();
+    let sizes = &sizes;
     each(page, &SERIES, sizes, |(family, size)| {
         (*family, size.series)
     });
@@ -354,9 +366,12 @@ fn write_pipeline_and_store(page: &mut Exposition, inputs: &Inputs<'_>) {
     let store = inputs.store;
     page.single(&STORE_EVENTS, store.events);
     page.single(&STORE_HOT_EVENTS, store.hot_events);
+    page.single(&STORE_LOG_RECORDS, store.logs.lines);
     page.single(&STORE_SEGMENTS, store.segments);
+    let logs = store.logs.segment_bytes;
     let parts = [
-        ("segments", store.segment_bytes),
+        ("segments", store.segment_bytes.saturating_sub(logs)),
+        ("logs", logs),
         ("catalogue", store.catalogue_bytes),
     ];
     each(page, &STORE_BYTES, &parts, |(part, bytes)| (*part, *bytes));
@@ -386,7 +401,10 @@ fn write_pipeline_and_store(page: &mut Exposition, inputs: &Inputs<'_>) {
 /// kinds of sources are counted beside it under their own names.
 pub(crate) fn write_falco(page: &mut Exposition, sources: &[SourceSnapshot]) {
     let mut by_kind = std::collections::BTreeMap::<&str, [u64; 2]>::new();
-    for source in sources {
+    let of_falco = sources
+        .iter()
+        .filter(|source| !source.id.as_str().starts_with("logs:"));
+    for source in of_falco {
         let kind = if source.kind == "falco_http" {
             "requests"
         } else {

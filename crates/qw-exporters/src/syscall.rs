@@ -1,4 +1,4 @@
-//! Events and alerts → the families that dashboards for Falco know.
+//! Events and alerts → the families that dashboards for Falco know. Lines of logs are not among them.
 //!
 //! An event's shared texts recur, so their addresses are hashed, not the texts: only the first event
 //! with a new combination of texts is spelled out. An entry holds the texts it was made from, so that
@@ -14,6 +14,7 @@ use rustc_hash::FxHashMap;
 use crate::{
     Exposition, Family,
     exposition::write_labels,
+    logs::{LogCounts, LogPage},
     rate::{ContainerIndex, ContainerSample, Containers},
     series::{Fold, SeriesIndex, SeriesTable, TableSize},
 };
@@ -117,8 +118,15 @@ impl SyscallMetrics {
 
 impl Observer for SyscallMetrics {
     fn committed(&mut self, source: &SourceId, events: &Arc<[StoredEvent]>, received: Timestamp) {
-        let events = events.iter().map(|stored| &stored.event);
-        self.counts.lock().count(source, events, received);
+        let mut counts = self.counts.lock();
+        if events.iter().any(|stored| !stored.event.kind.is_event()) {
+            counts.logs.count(events, received);
+        }
+        let of_falco = events.iter().map(|stored| &stored.event);
+        let mut of_falco = of_falco.filter(|event| event.kind.is_event()).peekable();
+        if of_falco.peek().is_some() {
+            counts.count(source, of_falco, received);
+        }
     }
 
     fn observed(&mut self, source: &SourceId, events: &[Event], received: Timestamp) {
@@ -133,6 +141,7 @@ impl Observer for SyscallMetrics {
 /// Everything counted about events.
 #[derive(Debug)]
 pub(crate) struct Counts {
+    logs: LogCounts,
     tables: Tables,
     memory: FxHashMap<Key, u32>,
     cells: Vec<Cell>,
@@ -212,6 +221,7 @@ impl Counts {
     /// that were idle for `forget_idle_after`.
     pub(crate) fn new(bound: usize, forget_idle_after: Duration) -> Self {
         Self {
+            logs: LogCounts::new(bound),
             tables: Tables {
                 syscall: SeriesTable::new(bound),
                 falco: SeriesTable::new(bound),
@@ -360,6 +370,7 @@ impl Counts {
             syscall: tables.syscall.snapshot(),
             falco: tables.falco.snapshot(),
             alerts: tables.alerts.snapshot(),
+            logs: self.logs.page(),
             containers: tables.containers.samples(now, LAST_EVENT.labels[0]),
             lags: self.lags.clone(),
             sizes: [
@@ -507,6 +518,7 @@ pub(crate) struct MainPage {
     syscall: Vec<(Arc<str>, u64)>,
     falco: Vec<(Arc<str>, u64)>,
     alerts: Vec<(Arc<str>, u64)>,
+    pub(crate) logs: LogPage,
     containers: Vec<ContainerSample>,
     /// From the newest stored event of each source to its arrival.
     pub(crate) lags: FxHashMap<SourceId, Duration>,
@@ -529,6 +541,7 @@ impl MainPage {
         }
         write_counters(exposition, &FALCO_EVENTS_TOTAL, &mut self.falco);
         write_counters(exposition, &SECURITY_ALERTS, &mut self.alerts);
+        self.logs.write(exposition);
     }
 }
 
@@ -562,7 +575,7 @@ fn write_counters(
 mod tests {
     use expect_test::{Expect, expect};
     use proptest::prelude::*;
-    use qw_event::{AlertSource, Category, EventId, Priority, Reason};
+    use qw_event::{AlertSource, Category, EventId, Priority, Reason, RecordKind};
 
     use super::*;
     use crate::Format;
@@ -571,6 +584,7 @@ mod tests {
 
     fn event(rule: &str, container: &str, process: &str) -> Event {
         Event {
+            kind: RecordKind::Event,
             time: Timestamp::from_seconds(998),
             source: "syscall".into(),
             rule: rule.into(),
@@ -645,6 +659,7 @@ mod tests {
                     workload: "shop/app".into(),
                     score: Some(0.9),
                     reasons: Vec::<Reason>::new(),
+                    behaviour: Vec::new(),
                 };
                 let event = StoredEvent {
                     id: EventId(1),

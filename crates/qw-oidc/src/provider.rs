@@ -362,7 +362,9 @@ impl Provider {
         let other = |why: &str| Untrusted::Other(why.to_owned());
         let skew = Duration::from_secs(self.config.clock_skew_seconds);
         let (early, late) = (now.saturating_sub(skew), now.saturating_add(skew));
-        let began = system_time(attempt.began.saturating_sub(skew));
+        // Times in tokens are whole seconds.
+        let began = attempt.began.saturating_sub(skew);
+        let began = system_time(began.floor_to(Duration::from_secs(1)));
         let late = system_time(late);
         let client = CoreClient::from_provider_metadata(
             known.metadata.clone(),

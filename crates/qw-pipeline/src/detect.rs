@@ -9,7 +9,8 @@ use qw_store::OwnedStateChange;
 /// Longest part of a message that becomes a reason, in characters.
 const MESSAGE_CHARACTERS: usize = 300;
 
-/// Looks at every event once, in the order in which they are stored.
+/// Looks at every event once, in the order in which they are stored. Lines of logs are among them, and
+/// passed over.
 ///
 /// Called on the pipeline's thread: must be quick and must not wait.
 pub trait Detector: Send {
@@ -60,7 +61,8 @@ impl Detector for FalcoRules {
     fn detect(&mut self, events: &[Event], _: Timestamp, found: &mut Vec<Detection>) {
         for (index, event) in events.iter().enumerate() {
             // What Falco says of itself is a notice to the operator, not an alert.
-            if event.priority > self.least || &*event.source == "internal" {
+            let is_falcos = event.kind.is_event() && &*event.source != "internal";
+            if event.priority > self.least || !is_falcos {
                 continue;
             }
             found.push(Detection {
@@ -76,6 +78,7 @@ impl Detector for FalcoRules {
                     time: event.time,
                     weight: 0.0,
                 }],
+                behaviour: Vec::new(),
             });
         }
     }

@@ -129,6 +129,16 @@ impl Intake {
         }
     }
 
+    /// A door for a part of this source, such as one container of many: `source` has a position and
+    /// a numbering of its own, and counts and reports with the whole.
+    #[must_use]
+    pub fn part(&self, source: SourceId) -> Self {
+        Self {
+            source,
+            ..self.clone()
+        }
+    }
+
     /// Where the source goes on, as committed; reads the store and waits for it.
     pub async fn cursor(&self) -> Result<Option<SourceCursor>, StoreError> {
         let (store, source) = (Arc::clone(&self.store), self.source.clone());

@@ -201,6 +201,10 @@ impl Keep {
     }
 
     fn is_kept(&mut self, event: &Event) -> bool {
+        // A line that a container wrote is not one of many that a rule makes.
+        if !event.kind.is_event() {
+            return true;
+        }
         if !self
             .observe
             .filters

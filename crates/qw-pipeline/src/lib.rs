@@ -30,9 +30,9 @@ pub use keep::Observe;
 pub use notices::{Notice, NoticeLevel, Notices};
 pub use pipeline::{Observer, Options, Pipeline, PipelineStatistics};
 pub use profile::{
-    ProfileDetector, ProfileSnapshot, SharedProfiles, SnapshotKind, open_profiles,
+    ProfileDetector, ProfileLearner, ProfileSnapshot, SharedProfiles, SnapshotKind, open_profiles,
     profile_snapshots, save_profile, save_profiles,
 };
 pub use source::{Source, SourceError};
-pub use status::{SourceSnapshot, SourceState, SourceStatus, SourceStatuses};
+pub use status::{Reader, SourceSnapshot, SourceState, SourceStatus, SourceStatuses};
 pub use tokio_util::sync::CancellationToken;

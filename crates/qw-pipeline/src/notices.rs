@@ -108,7 +108,8 @@ impl Observer for AboutFalco {
 }
 
 fn is_news(StoredEvent { event, .. }: &StoredEvent) -> bool {
-    &*event.source == "internal"
+    event.kind.is_event()
+        && &*event.source == "internal"
         && event.rule.starts_with("Falco internal:")
         && !event.rule.contains("metrics snapshot")
 }

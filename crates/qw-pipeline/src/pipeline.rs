@@ -56,7 +56,8 @@ pub struct Options {
     pub batches: usize,
     /// Events in one commit; a larger batch is committed alone.
     pub commit_events: usize,
-    /// Events that match one of these are not stored (outcome `filtered`).
+    /// Events that match one of these are not stored (outcome `filtered`). Lines of logs are left out
+    /// only by a filter that names kinds, such as `kind:log level:debug`.
     pub exclude: Vec<Filter>,
     /// Events that are counted and profiled, and stored only under conditions (outcome `observed`).
     pub observe: Observe,
@@ -391,9 +392,14 @@ impl<Now: Fn() -> Timestamp> Worker<Now> {
         let before = submission.events.len();
         if !self.options.exclude.is_empty() {
             let exclude = &self.options.exclude;
-            submission
-                .events
-                .retain(|event| !exclude.iter().any(|filter| filter.matches(event)));
+            // A filter that does not say so is not about logs.
+            let is_about =
+                |filter: &Filter, event: &Event| event.kind.is_event() || filter.names_kinds();
+            submission.events.retain(|event| {
+                !exclude
+                    .iter()
+                    .any(|filter| is_about(filter, event) && filter.matches(event))
+            });
             let filtered = (before - submission.events.len()) as u64;
             submission.status.count(Outcome::Filtered, filtered);
             submission.status.left(filtered);

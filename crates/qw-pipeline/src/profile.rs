@@ -2,18 +2,19 @@
 //! stored with the events it was learned from.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
 
 use parking_lot::Mutex;
+use qw_alerts::{Learned, Learner, Lesson};
 use qw_event::{AlertSource, Detection, Event, EventId, Timestamp};
 use qw_profile::{
-    Deviation, Document, DocumentError, Mode, Observation, Options, Profiles, write_key,
+    Acceptance, Deviation, Document, DocumentError, Mode, Observation, Options, Profiles, write_key,
 };
 use qw_store::{
-    KeyRange, OwnedStateChange, QueryError, RecordStore, StateChange, StateStore, StoreError,
+    KeyRange, Kinds, OwnedStateChange, QueryError, RecordStore, StateStore, StoreError,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -128,8 +129,13 @@ impl ProfileDetector {
 
 impl Detector for ProfileDetector {
     fn detect(&mut self, events: &[Event], received: Timestamp, found: &mut Vec<Detection>) {
+        let events = events.iter().enumerate();
+        let mut events = events.filter(|(_, event)| event.kind.is_event()).peekable();
+        if events.peek().is_none() {
+            return;
+        }
         let mut profiles = self.profiles.lock();
-        for (index, event) in events.iter().enumerate() {
+        for (index, event) in events {
             if let Observation::Deviation(deviation) = profiles.observe(event, received)
                 && deviation.score >= self.least_score
             {
@@ -189,11 +195,7 @@ impl Detector for ProfileDetector {
             }
             known.mode = mode;
             known.saved = Some(now);
-            changes.push(OwnedStateChange {
-                collection: PROFILES.to_owned(),
-                key: key.to_string(),
-                value: Some(text),
-            });
+            changes.push(newest(key, text));
         }
         self.saving = keys;
         changes
@@ -213,6 +215,7 @@ fn detection(index: usize, deviation: Deviation) -> Detection {
         workload: deviation.key,
         score: Some(deviation.score),
         reasons: deviation.reasons,
+        behaviour: deviation.behaviour,
     }
 }
 
@@ -284,7 +287,7 @@ pub fn open_profiles(
     let mut after = EventId(recalled.min(oldest.0).max(reachable));
     let mut key = String::new();
     loop {
-        let page = records.events_after(after, CATCH_UP_PAGE)?;
+        let page = records.events_after(after, CATCH_UP_PAGE, Kinds::EVENTS)?;
         let Some(last) = page.last() else { break };
         after = last.id;
         for stored in page {
@@ -311,26 +314,74 @@ pub fn save_profile(
     kind: Option<SnapshotKind>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let document = {
-        // Asked while nothing can be learned: what comes later is gone through again at a start.
-        let profiles = profiles.lock();
-        profiles.snapshot(key, records.last_id())
-    };
-    let Some(text) = document.as_ref().and_then(to_text) else {
-        return Ok(());
-    };
-    let snapshot = kind.map(|kind| snapshot_change(key, now, kind, &text));
-    let newest = OwnedStateChange {
+    // Asked within the transaction: else what is learned meanwhile, and stored by somebody else, would
+    // be overwritten by an older state.
+    documents.apply_made(&mut || {
+        let Some(text) = current(&profiles.lock(), key, records) else {
+            return Vec::new();
+        };
+        let snapshot = kind.map(|kind| snapshot_change(key, now, kind, &text));
+        snapshot.into_iter().chain([newest(key, text)]).collect()
+    })
+}
+
+/// The profile as it is now, as the store keeps it. What comes later is gone through again at a start.
+fn current(profiles: &Profiles, key: &str, records: &dyn RecordStore) -> Option<String> {
+    to_text(&profiles.snapshot(key, records.last_id())?)
+}
+
+fn newest(key: &str, text: String) -> OwnedStateChange {
+    OwnedStateChange {
         collection: PROFILES.to_owned(),
         key: key.to_owned(),
         value: Some(text),
-    };
-    let changes: Vec<_> = snapshot
-        .iter()
-        .chain([&newest])
-        .map(OwnedStateChange::as_change)
-        .collect();
-    documents.apply(&changes)
+    }
+}
+
+/// Has profiles learn from what people say about alerts.
+#[derive(Clone)]
+pub struct ProfileLearner {
+    /// The profiles.
+    pub profiles: SharedProfiles,
+    /// The store of events, whose newest is the newest that the profiles have seen.
+    pub records: Arc<dyn RecordStore>,
+}
+
+impl Learner for ProfileLearner {
+    fn learn(&self, lessons: &[Lesson<'_>], who: &str, now: Timestamp) -> Learned {
+        let mut profiles = self.profiles.lock();
+        let mut learned = Learned::default();
+        let keys: BTreeSet<&Arc<str>> = lessons.iter().map(|it| &it.alert.workload).collect();
+        for key in &keys {
+            let before = current(&profiles, key, &*self.records);
+            let before = before.map(|text| snapshot_change(key, now, SnapshotKind::Command, &text));
+            learned.documents.extend(before);
+        }
+        for Lesson { alert, is_known } in lessons {
+            let count = if *is_known {
+                let acceptance = Acceptance {
+                    by: who.into(),
+                    time: now,
+                    alert: Some(alert.id.0),
+                };
+                profiles.teach(&alert.workload, &alert.behaviour, &acceptance)
+            } else {
+                profiles.unteach(&alert.workload, alert.id.0)
+            };
+            // A profile that is gone learns nothing.
+            let count = count.unwrap_or(0);
+            learned
+                .counts
+                .push(u32::try_from(count).unwrap_or(u32::MAX));
+        }
+        for key in keys {
+            let after = current(&profiles, key, &*self.records);
+            learned
+                .documents
+                .extend(after.map(|text| newest(key, text)));
+        }
+        learned
+    }
 }
 
 /// Stores every profile that has changed, at the end of a process whose newest event is `last`.
@@ -344,21 +395,12 @@ pub fn save_profiles(
         profiles.list().into_iter().map(|each| each.key).collect()
     };
     for keys in keys.chunks(SAVED_AT_ONCE) {
-        let texts: Vec<(&Arc<str>, String)> = {
+        documents.apply_made(&mut || {
             let profiles = profiles.lock();
             keys.iter()
-                .filter_map(|key| Some((key, to_text(&profiles.snapshot(key, last)?)?)))
+                .filter_map(|key| Some(newest(key, to_text(&profiles.snapshot(key, last)?)?)))
                 .collect()
-        };
-        let changes: Vec<_> = texts
-            .iter()
-            .map(|(key, text)| StateChange::Put {
-                collection: PROFILES,
-                key,
-                value: text,
-            })
-            .collect();
-        documents.apply(&changes)?;
+        })?;
     }
     Ok(())
 }

@@ -77,6 +77,28 @@ struct Detail {
     last_error: Option<(Timestamp, String)>,
     last_rejected: Option<String>,
     position: Option<String>,
+    readers: Arc<[Reader]>,
+}
+
+/// How one of several things that a source reads is read, such as the log of one container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reader {
+    /// Full id of the container.
+    pub container_id: String,
+    /// Its name.
+    pub container_name: String,
+    /// `file`, `api`, or `none` when it cannot be read.
+    pub way: &'static str,
+    /// Why it is read this way, for people.
+    pub why: String,
+    /// Bytes that are there and not yet read; `None` when that cannot be told.
+    pub lag_bytes: Option<u64>,
+    /// Places where something is missing, since the process started.
+    pub gaps: u64,
+    /// Records read, since the process started.
+    pub lines: u64,
+    /// Newest error.
+    pub last_error: Option<String>,
 }
 
 /// What a source is doing.
@@ -154,6 +176,11 @@ impl SourceStatus {
         self.state.lock().last_error = Some((now, text.into()));
     }
 
+    /// Tells how each of the things is read that the source reads, in place of what was told before.
+    pub fn set_readers(&self, readers: Vec<Reader>) {
+        self.state.lock().readers = readers.into();
+    }
+
     pub(crate) fn set_capacity(&self, capacity: u64) {
         self.capacity.store(capacity, Relaxed);
     }
@@ -199,6 +226,7 @@ impl SourceStatus {
             in_flight: self.in_flight.load(Relaxed),
             capacity: self.capacity.load(Relaxed),
             position: detail.position.clone(),
+            readers: Arc::clone(&detail.readers),
         }
     }
 }
@@ -236,4 +264,6 @@ pub struct SourceSnapshot {
     pub capacity: u64,
     /// Position last committed in this process.
     pub position: Option<String>,
+    /// How each of the things is read that the source reads; empty for a source of one.
+    pub readers: Arc<[Reader]>,
 }

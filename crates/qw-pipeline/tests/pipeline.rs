@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use qw_event::{
     AlertSource, Batch, Category, ContainerRef, Detection, Event, EventId, Outcome, Position,
-    Priority, SourceId, StoredEvent, Timestamp,
+    Priority, RecordKind, SourceId, StoredEvent, Timestamp,
 };
 use qw_pipeline::{
     CancellationToken, ContainerIndex, Detector, FalcoRules, Intake, NotAccepted, NotStored,
@@ -22,8 +22,8 @@ use qw_pipeline::{
 use qw_profile::Per;
 use qw_store::{
     Appended, Companion, ContainerActivity, EventPage, EventQuery, FacetQuery, Facets, Histogram,
-    HistogramQuery, Maintenance, QueryError, RecordStore, Retention, RuleActivity, SourceCursor,
-    StoreError, StoreStatistics, TimeRange, query,
+    HistogramQuery, Kinds, Maintenance, QueryError, RecordStore, Retention, RuleActivity,
+    SourceCursor, StoreError, StoreStatistics, TimeRange, query,
 };
 
 /// Remembers what was appended; fails while told to.
@@ -107,7 +107,7 @@ impl RecordStore for Recorder {
         unimplemented_here()
     }
 
-    fn events_after(&self, _: EventId, _: usize) -> Result<Vec<StoredEvent>, QueryError> {
+    fn events_after(&self, _: EventId, _: usize, _: Kinds) -> Result<Vec<StoredEvent>, QueryError> {
         unimplemented_here()
     }
 
@@ -119,11 +119,15 @@ impl RecordStore for Recorder {
         unimplemented_here()
     }
 
-    fn container_activity(&self, _: TimeRange) -> Result<Vec<ContainerActivity>, QueryError> {
+    fn container_activity(
+        &self,
+        _: TimeRange,
+        _: Kinds,
+    ) -> Result<Vec<ContainerActivity>, QueryError> {
         unimplemented_here()
     }
 
-    fn rule_activity(&self, _: TimeRange) -> Result<Vec<RuleActivity>, QueryError> {
+    fn rule_activity(&self, _: TimeRange, _: Kinds) -> Result<Vec<RuleActivity>, QueryError> {
         unimplemented_here()
     }
 
@@ -148,6 +152,7 @@ fn unimplemented_here<T>() -> Result<T, QueryError> {
 
 fn event(container: &str, rule: &str) -> Event {
     Event {
+        kind: RecordKind::Event,
         time: Timestamp::from_seconds(1),
         source: "syscall".into(),
         rule: rule.into(),
@@ -465,6 +470,7 @@ async fn drops_that_falco_reports_become_notices() {
     let mut observer = running.notices.observer();
     let stored = |rule: &str| {
         let event = Event {
+            kind: RecordKind::Event,
             source: "internal".into(),
             ..event("host", rule)
         };
@@ -498,6 +504,7 @@ impl Detector for Deviations {
                     workload: "w".into(),
                     score: None,
                     reasons: Vec::new(),
+                    behaviour: Vec::new(),
                 });
             }
         }
@@ -548,6 +555,7 @@ async fn what_is_only_observed_is_kept_around_a_detection_and_as_a_sample() {
         context: Duration::from_secs(10),
     };
     let at = |seconds, container: &str, rule: &str| Event {
+        kind: RecordKind::Event,
         time: Timestamp::from_seconds(seconds),
         ..event(container, rule)
     };
@@ -599,6 +607,7 @@ async fn what_is_only_observed_is_kept_around_a_detection_and_as_a_sample() {
 fn urgent_falco_rules_are_noticed() {
     let mut rules = FalcoRules::new(Priority::Warning, Per::ImageAndRole);
     let of = |priority: Priority, source: &str, output: &str| Event {
+        kind: RecordKind::Event,
         priority,
         source: source.into(),
         output: output.into(),

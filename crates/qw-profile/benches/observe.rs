@@ -10,7 +10,7 @@
 use std::{hint::black_box, sync::Arc, time::Duration};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use qw_event::{Category, ContainerRef, Event, Priority, Timestamp};
+use qw_event::{Category, ContainerRef, Event, Priority, RecordKind, Timestamp};
 use qw_profile::{Observation, Options, Profiles};
 use serde_json::json;
 
@@ -45,6 +45,7 @@ fn event(
         into.insert(key.clone(), value.clone());
     }
     Event {
+        kind: RecordKind::Event,
         time: Timestamp::from_seconds(START + second),
         source: "syscall".into(),
         rule: "Everything".into(),

@@ -62,6 +62,13 @@ pub(crate) struct Action<'f> {
     pub(crate) tokens: Range<usize>,
 }
 
+impl Action<'_> {
+    /// Where it belongs in a tree.
+    pub(crate) fn way(&self) -> (Branch, &str, &str) {
+        (self.branch, self.operation, self.process)
+    }
+}
+
 /// One attribute in its comparable form.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Token {
@@ -260,8 +267,11 @@ fn exec_tokens(fields: &Fields<'_>, process: &str, tokens: &mut Tokens) {
         &fields.executable
     };
     tokens.add_with(Kind::Executable, executable, normal::write_path);
-    let user = if fields.user.is_empty() {
-        &fields.user_id
+    // Falco names users as it finds the container's passwd file: at the start, and for users that are
+    // not in it, there is only the number. That is no other user than the one with the name.
+    let is_nameless_root = fields.user.is_empty() && fields.user_id == "0";
+    let user = if is_nameless_root {
+        "root"
     } else {
         &fields.user
     };
@@ -524,6 +534,18 @@ mod tests {
                 "lineage/spawn/sh: child=nginx",
             ],
         );
+        for (user, expected) in [
+            (r#""user.uid":0,"user.name":"<NA>""#, ", user=root"),
+            (r#""user.uid":33,"user.name":"www-data""#, ", user=www-data"),
+            (r#""user.uid":33,"user.name":"" "#, ""),
+        ] {
+            check(
+                &format!(
+                    r#"{{"evt.type":"execve","proc.name":"sh","proc.exepath":"/bin/sh",{user}}}"#
+                ),
+                &[&format!("process/execve/sh: executable=/bin/sh{expected}")],
+            );
+        }
         check(
             r#"{"evt.type":"execve","proc.name":"bash","proc.pname":"cron","proc.args":"-lc backup --to /srv/17"}"#,
             &[

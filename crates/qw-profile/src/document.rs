@@ -16,6 +16,7 @@ use crate::{
     profiles::{seconds, timestamp},
     sensitive,
     symbols::Symbols,
+    teaching::{Acceptance, MAX_WHO},
     tree::{BRANCHES, Kind, NodeIndex, Tree, mark},
 };
 
@@ -57,6 +58,9 @@ pub struct Document {
     frozen: bool,
     branches: [Learning; BRANCHES],
     nodes: Vec<Row>,
+    /// Number of the row of each attribute that somebody accepted, ascending, and who did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    accepted: Vec<(u32, Acceptance)>,
 }
 
 /// Depth (1 is an operation, 0 a branch), kind, text, events of a leaf, first and last seen in
@@ -97,20 +101,28 @@ pub enum DocumentError {
         /// What is wrong.
         what: &'static str,
     },
+    /// Something is said to be accepted that cannot be.
+    #[error("entry {0} of `accepted` names no attribute, or one twice, or too long a user")]
+    BadAcceptance(usize),
     /// More nodes than a profile may have.
     #[error("profile has {0} nodes, more than {1}")]
     TooManyNodes(usize, usize),
     /// There are as many profiles as there may be.
     #[error("there are already {0} profiles")]
     TooManyProfiles(usize),
+    /// Profiles take as much memory as they may.
+    #[error("profiles take {0} bytes of memory already, the most they may")]
+    NoMemory(usize),
 }
 
 impl Document {
     pub(crate) fn of(profile: &Profile, symbols: &Symbols, seen: EventId) -> Self {
         let mut nodes = Vec::with_capacity(profile.tree.len() + BRANCHES);
+        let mut accepted = Vec::new();
         for branch in Branch::ALL {
             nodes.push(Row(0, Kind::Branch, branch.as_str().to_owned(), 0, 0, 0, 0));
-            write_children(&profile.tree, symbols, branch as NodeIndex, &mut nodes);
+            let branch = branch as NodeIndex;
+            write_children(&profile.tree, symbols, branch, &mut nodes, &mut accepted);
         }
         Self {
             format: FORMAT.to_owned(),
@@ -126,6 +138,7 @@ impl Document {
             frozen: profile.pinned,
             branches: profile.branches.clone(),
             nodes,
+            accepted,
         }
     }
 
@@ -154,6 +167,15 @@ impl Document {
     pub fn rename(&mut self, key: &str) -> Result<(), DocumentError> {
         key.clone_into(&mut self.key);
         self.check_key()
+    }
+
+    /// Without what means nothing elsewhere: what deviated here, and who accepted what.
+    #[must_use]
+    pub fn to_ship(mut self) -> Self {
+        self.accepted.clear();
+        self.nodes.retain(|row| row.6 & mark::DEVIATING == 0);
+        self.deviations = 0;
+        self
     }
 
     /// Images that ran under the profile.
@@ -247,6 +269,14 @@ impl Document {
             };
             return Err(DocumentError::BadRow { row, what });
         }
+        let mut before = None;
+        for (entry, (row, acceptance)) in self.accepted.iter().enumerate() {
+            let names_attribute = self.nodes.get(*row as usize).is_some_and(|row| row.0 == 3);
+            if !names_attribute || before >= Some(*row) || acceptance.by.len() > MAX_WHO {
+                return Err(DocumentError::BadAcceptance(entry));
+            }
+            before = Some(*row);
+        }
         Ok(())
     }
 
@@ -261,6 +291,7 @@ impl Document {
         let mut profile = Profile::new(self.key.as_str().into(), seconds(self.first_seen));
         let tree = &mut profile.tree;
         let mut way: Vec<NodeIndex> = Vec::new();
+        let mut accepted = self.accepted.iter().peekable();
         for (row, Row(depth, kind, text, count, first_seen, last_seen, marks)) in
             self.nodes.iter().enumerate()
         {
@@ -292,6 +323,9 @@ impl Document {
             let node = tree.node_mut(index);
             node.first_seen = *first_seen;
             node.last_seen = *last_seen;
+            if let Some((_, acceptance)) = accepted.next_if(|next| next.0 as usize == row) {
+                tree.set_accepted(index, Some(acceptance.clone()));
+            }
             way.push(index);
         }
         profile.images.clone_from(&self.images);
@@ -310,7 +344,13 @@ impl Document {
     }
 }
 
-fn write_children(tree: &Tree, symbols: &Symbols, parent: NodeIndex, into: &mut Vec<Row>) {
+fn write_children(
+    tree: &Tree,
+    symbols: &Symbols,
+    parent: NodeIndex,
+    into: &mut Vec<Row>,
+    accepted: &mut Vec<(u32, Acceptance)>,
+) {
     let mut children: Vec<NodeIndex> = tree.children(parent).collect();
     children.sort_by_key(|child| {
         let node = tree.node(*child);
@@ -319,6 +359,9 @@ fn write_children(tree: &Tree, symbols: &Symbols, parent: NodeIndex, into: &mut 
     for child in children {
         let node = tree.node(child);
         let depth = node.kind.depth();
+        if let Some(acceptance) = tree.accepted().get(&child) {
+            accepted.push((into.len() as u32, acceptance.clone()));
+        }
         into.push(Row(
             depth as u8,
             node.kind,
@@ -328,7 +371,7 @@ fn write_children(tree: &Tree, symbols: &Symbols, parent: NodeIndex, into: &mut 
             node.last_seen,
             node.marks & mark::STORED,
         ));
-        write_children(tree, symbols, child, into);
+        write_children(tree, symbols, child, into, accepted);
     }
 }
 

@@ -15,9 +15,6 @@ use crate::{
     tree::{Kind, NodeIndex, Tree, mark},
 };
 
-/// A leaf that becomes part of a wildcard.
-const DOOMED: u8 = 64;
-
 /// Calls `is_there` for every wildcard that would cover the attribute, narrowest first, until one is.
 pub(crate) fn covering<T>(
     kind: Kind,
@@ -136,7 +133,7 @@ fn collapse(
         if node.symbol == symbol {
             continue;
         }
-        node.marks |= DOOMED;
+        node.marks |= mark::DOOMED;
         learned &= node.marks;
         first_seen = first_seen.min(node.first_seen);
         last_seen = last_seen.max(node.last_seen);
@@ -151,7 +148,7 @@ fn collapse(
     tree.count(into, count, last_seen);
     let node = tree.node_mut(into);
     node.first_seen = node.first_seen.min(first_seen);
-    tree.remove(|node| node.has(DOOMED));
+    tree.remove(|node| node.has(mark::DOOMED));
     singletons
 }
 

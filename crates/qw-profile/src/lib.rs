@@ -8,11 +8,13 @@
 //! events in the same order give the same profiles, verdicts and documents.
 
 mod action;
+mod commands;
 mod document;
 mod fields;
 mod generalise;
 mod key;
 mod learning;
+mod lists;
 mod network;
 mod normal;
 mod options;
@@ -20,8 +22,10 @@ mod profile;
 mod profiles;
 mod score;
 mod sensitive;
+mod set_up;
 mod similar;
 mod symbols;
+mod teaching;
 mod tree;
 mod view;
 
@@ -33,10 +37,11 @@ pub use normal::{comparable_flag, comparable_path};
 pub use options::Options;
 pub use profile::{DeviationKind, Image};
 pub use profiles::{
-    Deviation, IgnoredReason, Observation, Profiles, Stats, Summary, UnknownProfile,
+    BranchSize, Deviation, IgnoredReason, Observation, Profiles, Stats, Summary, UnknownProfile,
 };
 pub use score::priority;
 pub use sensitive::is_sensitive;
 pub use similar::similarity;
+pub use teaching::Acceptance;
 pub use tree::Kind;
 pub use view::{Metadata, NodeState, TreeNode, TreeQuery};

@@ -80,6 +80,19 @@ impl AddressClass {
         }
     }
 
+    /// An address of the class, in a sentence.
+    pub(crate) const fn described(self) -> &'static str {
+        match self {
+            Self::Loopback => "the container itself",
+            Self::Private => "a private address",
+            Self::LinkLocal => "the same network",
+            Self::Metadata => "the metadata service",
+            Self::Multicast => "a multicast address",
+            Self::Any => "an unnamed address",
+            Self::Public => "a public address",
+        }
+    }
+
     /// True for classes of which one container may meet many networks.
     pub(crate) const fn has_networks(self) -> bool {
         matches!(self, Self::Private | Self::Public)

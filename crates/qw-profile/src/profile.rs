@@ -2,16 +2,17 @@
 
 use std::{hash::Hasher as _, sync::Arc};
 
-use qw_event::EventId;
+use qw_event::{Behaviour, EventId};
 use rustc_hash::FxHasher;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    action::{About, Action, Branch, Token, Tokens},
+    action::{About, Action, Branch, Token, Tokens, has_failed},
     fields::Fields,
     generalise::{covering, generalise},
     learning::{Cause, Learning},
     options::Options,
+    profiles::BranchSize,
     score::{Known, Reasons, Unknown, assess},
     sensitive,
     similar::{Embedding, Embeddings},
@@ -76,6 +77,8 @@ pub(crate) struct Finding {
     pub(crate) token: usize,
     pub(crate) reasons: Reasons,
     pub(crate) closest: Option<(Symbol, f32)>,
+    /// Everything about the action that is not known.
+    pub(crate) behaviour: Vec<Behaviour>,
 }
 
 #[derive(Debug, Clone)]
@@ -175,6 +178,26 @@ impl Profile {
         self.changed = true;
     }
 
+    /// Size of each branch.
+    pub(crate) fn sizes(&self) -> [BranchSize; BRANCHES] {
+        let mut sizes = [BranchSize::default(); BRANCHES];
+        // Parents come before their children.
+        let mut branches: Vec<u8> = (0..BRANCHES as u8).collect();
+        for index in self.tree.indices() {
+            let node = self.tree.node(index);
+            let branch = branches.get(node.parent as usize).copied().unwrap_or(0);
+            branches.push(branch);
+            if let Some(size) = sizes.get_mut(usize::from(branch)) {
+                if node.has(mark::DEVIATING) {
+                    size.deviating_nodes += 1;
+                } else {
+                    size.nodes += 1;
+                }
+            }
+        }
+        sizes
+    }
+
     /// Whether a node lies in `branch`.
     pub(crate) fn below(&self, branch: Branch) -> impl Fn(NodeIndex) -> bool + use<> {
         let mut branches: Vec<u8> = (0..BRANCHES as u8).collect();
@@ -245,11 +268,10 @@ impl Profile {
         if doomed.is_empty() {
             return;
         }
-        const DOOMED: u8 = 64;
         for index in doomed {
-            self.tree.node_mut(index).marks |= DOOMED;
+            self.tree.node_mut(index).marks |= mark::DOOMED;
         }
-        self.tree.remove(|node| node.has(DOOMED));
+        self.tree.remove(|node| node.has(mark::DOOMED));
         self.recount_deviating();
     }
 
@@ -309,7 +331,7 @@ impl Profile {
                     let marks = mark::SIMILAR | learned;
                     // Its own node answers faster the next time.
                     let leaf = self
-                        .insert(action, token.kind, text, marks, now, shared)
+                        .insert(action.way(), token.kind, text, marks, now, shared)
                         .map_or(representative, |(leaf, _)| leaf);
                     self.hit(leaf, branch, now);
                 }
@@ -321,9 +343,9 @@ impl Profile {
         }
         let is_guarded = is_learning && self.branches[branch].cause == Cause::ImageChanged;
         if !is_learning || is_guarded {
-            let finding = self.judge(action, tokens, &unknown, fields, shared);
+            let mut finding = self.judge(action, tokens, &unknown, fields, shared);
             if !is_learning || is_suspect || finding.reasons.score() >= shared.options.guard_score {
-                self.record(action, tokens, &unknown, now, shared);
+                finding.behaviour = self.record(action, tokens, &unknown, now, shared);
                 self.deviations += 1;
                 return Met::Deviating(finding);
             }
@@ -455,11 +477,12 @@ impl Profile {
         now: u32,
         shared: &mut Shared,
     ) -> u32 {
-        let Some((leaf, added)) = self.insert(action, token.kind, text, 0, now, shared) else {
+        let Some((leaf, added)) = self.insert(action.way(), token.kind, text, 0, now, shared)
+        else {
             self.refused += 1;
             return 0;
         };
-        self.accept(leaf);
+        self.know(leaf);
         self.tree.count(leaf, 1, now);
         if added == 0 {
             return 0;
@@ -495,9 +518,9 @@ impl Profile {
 
     /// The leaf for an attribute, added where it is missing, and how many nodes that took; `None`
     /// when something is full.
-    fn insert(
+    pub(crate) fn insert(
         &mut self,
-        action: &Action<'_>,
+        (branch, operation, process): (Branch, &str, &str),
         kind: Kind,
         text: &str,
         marks: u8,
@@ -506,15 +529,15 @@ impl Profile {
     ) -> Option<(NodeIndex, u32)> {
         let is_deviation = marks & mark::DEVIATING != 0;
         let way = [
-            (Kind::Operation, action.operation, MAX_OPERATIONS),
-            (Kind::Process, action.process, shared.options.max_children),
+            (Kind::Operation, operation, MAX_OPERATIONS),
+            (Kind::Process, process, shared.options.max_children),
             (
                 kind,
                 text,
                 shared.options.max_children * if kind.is_fuzzy() { 2 } else { 1 },
             ),
         ];
-        let mut at = action.branch as NodeIndex;
+        let mut at = branch as NodeIndex;
         let mut added = 0;
         for (kind, text, most) in way {
             let found = shared
@@ -562,7 +585,11 @@ impl Profile {
         let options = &shared.options;
         // A way has three parts.
         if marks & mark::DEVIATING != 0 {
-            return shared.is_full || self.deviating_nodes + 3 > options.max_deviating_nodes;
+            // What was accepted may have taken known nodes beyond their own bound.
+            let most = options.max_nodes + options.max_deviating_nodes;
+            return shared.is_full
+                || self.tree.len() + 3 > most
+                || self.deviating_nodes + 3 > options.max_deviating_nodes;
         }
         shared.is_full
             || self.tree.len() - self.deviating_nodes + 3 > options.max_nodes
@@ -579,7 +606,7 @@ impl Profile {
             .count()
     }
 
-    /// Records what deviates, for people to see.
+    /// Records what deviates, for people to see; says what it was.
     fn record(
         &mut self,
         action: &Action<'_>,
@@ -587,25 +614,34 @@ impl Profile {
         unknown: &[Novelty],
         now: u32,
         shared: &mut Shared,
-    ) {
+    ) -> Vec<Behaviour> {
+        let mut behaviour = Vec::with_capacity(unknown.len());
         for novelty in unknown {
             let Some(token) = tokens.of(&(novelty.at..novelty.at + 1)).first() else {
                 continue;
             };
             let text = tokens.text(token);
+            behaviour.push(Behaviour {
+                branch: action.branch.as_str().to_owned(),
+                operation: action.operation.to_owned(),
+                process: action.process.to_owned(),
+                kind: token.kind.as_str().to_owned(),
+                token: text.to_owned(),
+            });
             if token.kind == Kind::WrittenPath {
                 self.dropped[self.next_dropped % DROPPED] = hash(text);
                 self.next_dropped = (self.next_dropped + 1) % DROPPED;
             }
-            match self.insert(action, token.kind, text, mark::DEVIATING, now, shared) {
+            match self.insert(action.way(), token.kind, text, mark::DEVIATING, now, shared) {
                 Some((leaf, _)) => self.tree.count(leaf, 1, now),
                 None => self.refused += 1,
             }
         }
+        behaviour
     }
 
     /// Makes a deviating node and what is above it known.
-    pub(crate) fn accept(&mut self, leaf: NodeIndex) {
+    pub(crate) fn know(&mut self, leaf: NodeIndex) {
         let mut at = leaf;
         while at >= BRANCHES as NodeIndex {
             let node = self.tree.node_mut(at);
@@ -647,12 +683,16 @@ impl Profile {
             .filter(|node| is_known(*node));
         let connects = met_in(Branch::Network, None);
         let dropped = tokens.of(&action.tokens).iter().any(|token| {
-            token.kind == Kind::Executable && self.dropped.contains(&hash(tokens.text(token)))
+            let is_attempt =
+                matches!(action.operation, "execve" | "execveat") && has_failed(fields);
+            let names_program =
+                token.kind == Kind::Executable || (is_attempt && token.kind == Kind::Path);
+            names_program && self.dropped.contains(&hash(tokens.text(token)))
         });
         let known = Known {
             process: connects || met_in(Branch::Process, None) || met_in(Branch::File, None),
             operation: place.is_some() || action.branch == Branch::Lineage,
-            serves: action.branch == Branch::Lineage
+            serves: matches!(action.branch, Branch::Lineage | Branch::File)
                 && met_in(
                     Branch::Network,
                     Some(&["accept", "accept4", "listen", "bind"]),
@@ -671,6 +711,7 @@ impl Profile {
             token: action.tokens.start,
             reasons: Reasons::default(),
             closest: None,
+            behaviour: Vec::new(),
         };
         let mut most = -1.0;
         for novelty in unknown {
@@ -695,6 +736,7 @@ impl Profile {
                 Known {
                     port,
                     directory,
+                    names_dropped: token.kind == Kind::Path && self.dropped.contains(&hash(text)),
                     ..known
                 },
                 fields,

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use qw_event::{ContainerRef, Event, EventId, Priority, Reason, Timestamp};
-use rustc_hash::FxHashMap;
+use qw_event::{Behaviour, ContainerRef, Event, EventId, Priority, Reason, Timestamp};
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -11,14 +11,15 @@ use crate::{
     document::{Document, DocumentError},
     fields::Fields,
     key::write_key,
-    learning::{BranchState, Cause, Mode},
+    learning::{BranchState, Mode},
     normal::MAX_TEXT,
     options::Options,
     profile::{DeviationKind, Finding, Image, Met, Profile, Shared},
     score::{context, priority},
+    set_up::is_set_up,
     similar::Embeddings,
     symbols::{Symbol, Symbols},
-    tree::{NodeIndex, mark},
+    tree::BRANCHES,
     view::{TreeNode, TreeQuery, tree},
 };
 
@@ -113,6 +114,8 @@ pub struct Deviation {
     pub closest: Option<(String, f32)>,
     /// Similarity from which on two attributes are the same.
     pub threshold: f32,
+    /// Everything about the event that is not known: teaching it makes the event known.
+    pub behaviour: Vec<Behaviour>,
 }
 
 impl Deviation {
@@ -162,8 +165,23 @@ pub struct Summary {
     pub bytes: usize,
     /// True when learning was ended by command: no change of the image opens it again.
     pub frozen: bool,
+    /// Containers known to run under it, of those whose events were met lately.
+    pub containers: usize,
+    /// Attributes that somebody accepted.
+    pub accepted: usize,
     /// State of each branch.
     pub branches: Vec<(Branch, BranchState)>,
+    /// Size of each branch, in the order of [`Branch::ALL`].
+    pub sizes: [BranchSize; BRANCHES],
+}
+
+/// How large a branch of a profile is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct BranchSize {
+    /// Nodes that are known.
+    pub nodes: usize,
+    /// Nodes that stand for deviations.
+    pub deviating_nodes: usize,
 }
 
 impl Summary {
@@ -346,6 +364,7 @@ impl Profiles {
         }
         let before = (profile.bytes(), profile.refused);
         profile.advance(now, &shared.options);
+        let mut behaviour = Vec::new();
         let (mut new_nodes, mut worst) = (0, None::<(usize, Finding)>);
         // The lineage first: who started a program tells most about it.
         for (at, action) in found.iter().enumerate().rev() {
@@ -353,7 +372,8 @@ impl Profiles {
             match profile.meet(action, tokens, &fields, worst.is_some(), now, shared) {
                 Met::Known => {}
                 Met::Learned(nodes) => new_nodes += nodes,
-                Met::Deviating(finding) => {
+                Met::Deviating(mut finding) => {
+                    behaviour.append(&mut finding.behaviour);
                     worst = Some(match worst {
                         None => (at, finding),
                         Some((other_at, mut other)) => {
@@ -376,7 +396,7 @@ impl Profiles {
             Some((at, mut finding)) => {
                 let passed = now.saturating_sub(container.heat_time) as f32;
                 let heat = container.heat * (-passed / HEAT_HALF_LIFE).exp2();
-                context(heat, &mut finding.reasons);
+                context(heat, process, &mut finding.reasons);
                 container.heat = heat.max(finding.reasons.score());
                 container.heat_time = container.heat_time.max(now);
                 let action = found.get(at).and_then(Option::as_ref);
@@ -389,6 +409,7 @@ impl Profiles {
                         (action.operation, action.process, action.branch)
                     }),
                     token,
+                    behaviour,
                     time,
                     shared,
                 )))
@@ -640,7 +661,10 @@ impl Profiles {
         self.at(*self.by_key.get(key)?)
     }
 
-    fn get_mut(&mut self, key: &str) -> Result<(&mut Profile, &mut Shared), UnknownProfile> {
+    pub(crate) fn get_mut(
+        &mut self,
+        key: &str,
+    ) -> Result<(&mut Profile, &mut Shared), UnknownProfile> {
         let number = self.by_key.get(key).copied();
         let profile = number
             .and_then(|number| self.slots.get_mut(number as usize))
@@ -649,13 +673,47 @@ impl Profiles {
         Ok((profile, &mut self.shared))
     }
 
+    /// Changes a profile that may grow or shrink by it.
+    pub(crate) fn resize<T>(
+        &mut self,
+        key: &str,
+        change: impl FnOnce(&mut Profile, &mut Shared) -> T,
+    ) -> Result<T, UnknownProfile> {
+        let (profile, shared) = self.get_mut(key)?;
+        let before = profile.bytes();
+        let done = change(profile, shared);
+        let after = profile.bytes();
+        self.stats.bytes = (self.stats.bytes + after).saturating_sub(before);
+        self.bound_memory();
+        Ok(done)
+    }
+
+    /// Memory is used up.
+    pub(crate) fn is_full(&self) -> bool {
+        self.shared.is_full
+    }
+
     /// All profiles, by key.
     pub fn list(&self) -> Vec<Summary> {
+        // A container whose description changed is there more than once.
+        let mut ids: Vec<(u32, &str)> = self
+            .containers
+            .iter()
+            .map(|container| (container.profile, &*container.reference.id))
+            .collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let mut containers = vec![0; self.slots.len()];
+        for (profile, _) in ids {
+            if let Some(count) = containers.get_mut(profile as usize) {
+                *count += 1;
+            }
+        }
         let mut all: Vec<Summary> = self
             .slots
             .iter()
-            .flatten()
-            .map(|profile| self.summarise(profile))
+            .zip(containers)
+            .filter_map(|(slot, containers)| Some(self.summarise(slot.as_deref()?, containers)))
             .collect();
         all.sort_by(|a, b| a.key.cmp(&b.key));
         all
@@ -663,10 +721,18 @@ impl Profiles {
 
     /// One profile.
     pub fn summary(&self, key: &str) -> Option<Summary> {
-        self.get(key).map(|profile| self.summarise(profile))
+        let number = *self.by_key.get(key)?;
+        let ids: FxHashSet<&str> = self
+            .containers
+            .iter()
+            .filter(|container| container.profile == number)
+            .map(|container| &*container.reference.id)
+            .collect();
+        self.at(number)
+            .map(|profile| self.summarise(profile, ids.len()))
     }
 
-    fn summarise(&self, profile: &Profile) -> Summary {
+    fn summarise(&self, profile: &Profile, containers: usize) -> Summary {
         let states = Branch::ALL.map(|branch| {
             let learning = &profile.branches[branch as usize];
             let state = learning.report(profile.last_seen, &self.shared.options);
@@ -684,7 +750,10 @@ impl Profiles {
             refused: profile.refused,
             bytes: profile.bytes(),
             frozen: profile.pinned,
+            containers,
+            accepted: profile.tree.accepted().len(),
             branches: states.into(),
+            sizes: profile.sizes(),
         }
     }
 
@@ -697,75 +766,6 @@ impl Profiles {
             &self.shared.options,
             query,
         ))
-    }
-
-    /// Ends learning by command, of one branch or of all; no change of the image opens it again.
-    pub fn freeze(
-        &mut self,
-        key: &str,
-        branch: Option<Branch>,
-        now: Timestamp,
-    ) -> Result<(), UnknownProfile> {
-        let (profile, _) = self.get_mut(key)?;
-        for each in Branch::ALL {
-            let is_learning = profile.branches[each as usize].is_learning();
-            if branch.is_none_or(|only| only == each) && is_learning {
-                profile.end_learning(each, Cause::Command, seconds(now));
-            }
-        }
-        profile.pinned |= branch.is_none();
-        profile.changed = true;
-        Ok(())
-    }
-
-    /// Opens learning by command, of one branch or of all. What is known stays known; what deviated
-    /// becomes known when it is met again.
-    pub fn learn(
-        &mut self,
-        key: &str,
-        branch: Option<Branch>,
-        now: Timestamp,
-    ) -> Result<(), UnknownProfile> {
-        let (profile, _) = self.get_mut(key)?;
-        for each in Branch::ALL {
-            if branch.is_none_or(|only| only == each) {
-                profile.learn_again(each, Cause::Command, seconds(now));
-            }
-        }
-        profile.pinned = false;
-        Ok(())
-    }
-
-    /// Makes deviations known that lie at or below `path` (operation, process, attribute, as far as
-    /// given); says how many attributes that were.
-    pub fn accept(
-        &mut self,
-        key: &str,
-        branch: Branch,
-        path: &[&str],
-    ) -> Result<usize, UnknownProfile> {
-        let (profile, shared) = self.get_mut(key)?;
-        let mut at = vec![branch as NodeIndex];
-        for text in path {
-            let symbol = shared.symbols.find(text);
-            at = at
-                .into_iter()
-                .flat_map(|parent| profile.tree.children(parent))
-                .filter(|child| Some(profile.tree.node(*child).symbol) == symbol)
-                .collect();
-        }
-        let mut accepted = 0;
-        while let Some(index) = at.pop() {
-            at.extend(profile.tree.children(index));
-            let node = profile.tree.node(index);
-            if node.kind.depth() == 3 && node.has(mark::DEVIATING) {
-                profile.accept(index);
-                profile.tree.node_mut(index).marks |= mark::LEARNED;
-                accepted += 1;
-            }
-        }
-        profile.changed |= accepted > 0;
-        Ok(accepted)
     }
 
     /// The profile as a document. `seen` is the newest event that it knows.
@@ -811,30 +811,6 @@ impl Profiles {
         Ok(key)
     }
 
-    /// Takes in a profile from elsewhere: all that it knows is known here, and it detects from now
-    /// on. `key` is the profile that it becomes, its own if not given.
-    pub fn import(
-        &mut self,
-        document: &Document,
-        key: Option<&str>,
-        now: Timestamp,
-    ) -> Result<Arc<str>, DocumentError> {
-        let mut document = document.clone();
-        if let Some(key) = key {
-            document.rename(key)?;
-        }
-        let key = self.restore(&document)?;
-        if let Ok((profile, _)) = self.get_mut(&key) {
-            for branch in Branch::ALL {
-                profile.end_learning(branch, Cause::Imported, seconds(now));
-            }
-            profile.last_seen = profile.last_seen.min(seconds(now));
-            profile.seen = EventId(0);
-            profile.deviations = 0;
-        }
-        Ok(key)
-    }
-
     /// Figures about all profiles.
     pub fn stats(&self) -> Stats {
         Stats {
@@ -863,6 +839,7 @@ fn deviation(
     finding: Finding,
     (operation, process, branch): (&str, &str, Branch),
     token: &str,
+    behaviour: Vec<Behaviour>,
     time: Timestamp,
     shared: &Shared,
 ) -> Deviation {
@@ -894,47 +871,8 @@ fn deviation(
         reasons,
         closest,
         threshold,
+        behaviour,
     }
-}
-
-/// True for what a container runtime does before the container's own program runs, and for what it
-/// does when somebody enters the container later. A name alone proves nothing once the container
-/// runs: whoever bears it must run the runtime's file.
-fn is_set_up(process: &str, executable: &str, has_started: bool) -> bool {
-    let is_runtime = process.starts_with("runc")
-        || process.starts_with("containerd-shim")
-        || process.starts_with("crun")
-        || process.starts_with("conmon");
-    let is_init = matches!(
-        process,
-        "docker-init" | "tini" | "dumb-init" | "catatonit" | "pause"
-    );
-    if is_init {
-        return !has_started;
-    }
-    if !is_runtime {
-        return false;
-    }
-    let file = executable.rsplit('/').next().unwrap_or("");
-    // `/` is how the kernel names a file outside of the container's file system.
-    let is_runtime_file = executable == "/"
-        || executable.starts_with("memfd:")
-        || executable.contains("memfd:runc")
-        || executable.starts_with("/proc/self/")
-        || (executable.starts_with('/')
-            && !executable.starts_with("/tmp/")
-            && matches!(
-                file,
-                "runc"
-                    | "crun"
-                    | "conmon"
-                    | "containerd-shim"
-                    | "containerd-shim-runc-v2"
-                    | "docker-runc"
-                    | "exe"
-            ));
-    // Without a file's name nothing is known of it.
-    is_runtime_file || (file.is_empty() && !has_started)
 }
 
 /// Whole seconds since 1970 as profiles keep them.

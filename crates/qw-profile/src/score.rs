@@ -11,7 +11,11 @@ use qw_event::{Priority, Reason, Timestamp};
 use crate::{
     action::{About, Branch, has_failed, is_network_descriptor, is_shell},
     fields::Fields,
-    network::AddressClass,
+    lists::{
+        file_verb, is_backdoor_port, is_log, is_miner_port, is_program_directory, is_server,
+        is_temporary, network_verb, powerful, program, runs_files, suspicious,
+    },
+    network::{AddressClass, ends},
     sensitive::{self, Sensitivity},
     tree::Kind,
 };
@@ -90,8 +94,10 @@ pub(crate) struct Known {
     pub(crate) port: bool,
     /// The process was met with another file of this directory.
     pub(crate) directory: bool,
-    /// The file was written a short time ago, which was a deviation.
+    /// The file of the program was written a short time ago, which was a deviation.
     pub(crate) dropped: bool,
+    /// The attribute names such a file.
+    pub(crate) names_dropped: bool,
 }
 
 /// What is not known of an action.
@@ -116,149 +122,158 @@ pub(crate) fn assess(unknown: &Unknown<'_>, known: Known, fields: &Fields<'_>, i
         Branch::Process => process(unknown, known, fields, into),
     }
     if !known.operation && unknown.branch != Branch::Lineage {
-        operation(unknown, known, into);
+        operation(unknown, known, fields, into);
     }
 }
 
-/// Adds that things like it happened a moment ago.
-pub(crate) fn context(heat: f32, into: &mut Reasons) {
+/// Adds that things like it happened a moment ago in the container in which `process` runs.
+pub(crate) fn context(heat: f32, process: &str, into: &mut Reasons) {
     if heat > 0.5 {
         into.add(
             "follows_deviation",
             (heat - 0.5) * 0.6,
-            "follows other behaviour never seen before".to_owned(),
+            format!(
+                "`{process}` did this shortly after other things that this container never did before"
+            ),
         );
     }
 }
 
-fn operation(unknown: &Unknown<'_>, known: Known, into: &mut Reasons) {
+/// `nginx` started `sh`: who ran a program, as far as it is said.
+fn started(program: &str, fields: &Fields<'_>) -> String {
+    match &*fields.parent {
+        "" => format!("`{program}` was started"),
+        parent => format!("`{parent}` started `{program}`"),
+    }
+}
+
+fn operation(unknown: &Unknown<'_>, known: Known, fields: &Fields<'_>, into: &mut Reasons) {
     let Unknown {
         operation, process, ..
-    } = unknown;
+    } = *unknown;
     if known.process {
         into.add(
             "new_operation",
             0.12,
-            format!("`{process}` never did `{operation}` before"),
+            format!("`{process}` called `{operation}`, which it never did before"),
         );
     } else {
+        let what = match operation {
+            "execve" | "execveat" if !has_failed(fields) => started(process, fields),
+            _ => format!("`{process}` ran"),
+        };
         into.add(
             "new_process",
             0.3,
-            format!("process `{process}` was never seen before"),
+            format!("{what}, a program that this workload never ran before"),
         );
     }
-    let weight = match *operation {
-        "init_module" | "finit_module" => 0.85,
-        "ptrace" | "process_vm_writev" | "process_vm_readv" | "pivot_root" => 0.6,
-        "bpf" | "setns" | "unshare" | "mount" | "move_mount" | "memfd_create" | "userfaultfd"
-        | "delete_module" | "perf_event_open" => 0.5,
-        "setuid" | "setresuid" | "setgid" | "capset" | "keyctl" | "io_uring_setup" => 0.3,
-        "umount" | "umount2" | "chroot" => 0.25,
-        _ => return,
-    };
-    into.add(
-        "powerful_call",
-        weight,
-        format!("`{operation}` changes what a process may do or see"),
-    );
+    if let Some((weight, what)) = powerful(operation) {
+        into.add(
+            "powerful_call",
+            weight,
+            format!("`{process}` called `{operation}`, which {what}"),
+        );
+    }
 }
 
 fn process(unknown: &Unknown<'_>, known: Known, fields: &Fields<'_>, into: &mut Reasons) {
     let Unknown { process, text, .. } = *unknown;
-    if matches!(unknown.operation, "execve" | "execveat") && !has_failed(fields) {
-        if !known.process {
-            program(process, into);
+    let is_run = matches!(unknown.operation, "execve" | "execveat");
+    let is_attempt = is_run && has_failed(fields);
+    if is_run && !is_attempt {
+        if !known.process
+            && let Some((code, weight, what)) = program(process)
+        {
+            into.add(
+                code,
+                weight,
+                format!("{}, {what}", started(process, fields)),
+            );
         }
         execution(unknown, known, fields, into);
     }
+    if is_attempt && known.dropped {
+        into.add(
+            "dropped_executable",
+            DROPPED,
+            format!(
+                "`{process}` tried to run `{text}`, a file that was written here shortly before"
+            ),
+        );
+    }
+    // Interpreters run what they are given, and what is new here may do so, such as `timeout` and
+    // `nohup`; a compiler that works here anyway is given files that were written before all the time.
+    let may_run_it = !known.process || runs_files(process);
+    if is_run && !is_attempt && may_run_it && known.names_dropped {
+        into.add(
+            "dropped_argument",
+            0.25,
+            format!(
+                "{} with `{text}`, a file that was written here shortly before",
+                started(process, fields)
+            ),
+        );
+    }
     if !known.operation {
         if unknown.kind == Kind::Script {
-            script(text, into);
+            script(process, text, into);
         }
         return;
     }
+    let given = || format!("`{process}` was given `{text}`");
     match unknown.kind {
         Kind::Executable => into.add(
             "new_executable",
             0.35,
-            format!("`{process}` was never run from `{text}` before"),
+            format!("`{process}` ran from the file `{text}`, which it never did before"),
         ),
         Kind::User => {
-            let is_root = matches!(text, "root" | "0");
             into.add(
                 "new_user",
-                if is_root { 0.45 } else { 0.3 },
-                format!("`{process}` never ran as user `{text}` before"),
+                if text == "root" { 0.45 } else { 0.3 },
+                format!("`{process}` ran as user `{text}`, which it never did before"),
             );
         }
         Kind::Script => {
-            script(text, into);
+            script(process, text, into);
             into.add(
                 "new_script",
                 0.2,
-                format!("`{process}` never ran `{text}` before"),
+                format!("`{process}` ran the command `{text}`, which it never did before"),
+            );
+        }
+        Kind::Path if is_attempt => {
+            path_access(text, "tried to run", process, false, into);
+            into.add(
+                "new_argument",
+                0.05 + 0.05 * (1.0 - unknown.closest),
+                format!("`{process}` tried to run `{text}`, which it never did before"),
+            );
+        }
+        Kind::Path => {
+            path_access(text, "was given", process, false, into);
+            into.add(
+                "new_argument",
+                0.05 + 0.05 * (1.0 - unknown.closest),
+                format!("{}, which it never was before", given()),
             );
         }
         Kind::Flag => into.add(
             "new_argument",
             0.05 + 0.05 * (1.0 - unknown.closest),
-            format!("`{process}` was never given `{text}` before"),
+            format!("{}, which it never was before", given()),
         ),
-        Kind::Path => {
-            path_access(text, false, into);
-            into.add(
-                "new_argument",
-                0.05 + 0.05 * (1.0 - unknown.closest),
-                format!("`{process}` was never given `{text}` before"),
-            );
-        }
         _ => into.add(
             "new_argument",
             0.05,
-            format!("`{process}` was never given `{text}` before"),
+            format!("{}, which it never was before", given()),
         ),
     }
 }
 
-/// What kind of program somebody brought in.
-fn program(process: &str, into: &mut Reasons) {
-    let base =
-        process.trim_end_matches(|character: char| character.is_ascii_digit() || character == '.');
-    let (code, weight, what) = match base {
-        "sh" | "bash" | "dash" | "zsh" | "ash" | "ksh" | "csh" | "tcsh" | "fish" | "rbash"
-        | "busybox" => ("shell", 0.35, "is a shell"),
-        "nc" | "ncat" | "netcat" | "nc.openbsd" | "nc.traditional" | "socat" | "telnet"
-        | "nmap" | "masscan" | "zmap" | "chisel" | "ngrok" | "frpc" | "proxychains" | "tcpdump"
-        | "tshark" | "hydra" => ("network_tool", 0.5, "is a tool to reach or watch networks"),
-        "curl" | "wget" | "scp" | "sftp" | "ssh" | "ftp" | "tftp" | "rsync" => {
-            ("transfer_tool", 0.35, "carries files over the network")
-        }
-        "xmrig" | "minerd" | "kinsing" | "kdevtmpfsi" | "cpuminer" | "ethminer" | "xmr-stak"
-        | "nbminer" | "t-rex" | "ccminer" => {
-            ("miner", 0.85, "is known as a miner of crypto-currency")
-        }
-        "whoami" | "id" | "uname" | "hostname" | "ifconfig" | "ip" | "netstat" | "ss" | "ps"
-        | "w" | "who" | "last" | "lsof" | "env" | "printenv" | "mount" | "find" | "getent"
-        | "nslookup" | "dig" | "capsh" => ("reconnaissance", 0.2, "tells about the system"),
-        "python" | "perl" | "ruby" | "php" | "node" | "lua" | "gdb" => {
-            ("interpreter", 0.2, "runs programs that it is given")
-        }
-        "apt" | "apt-get" | "dpkg" | "apk" | "yum" | "dnf" | "rpm" | "pip" | "npm" | "gem"
-        | "gcc" | "cc" | "make" | "ld" | "go" | "cargo" => {
-            ("installer", 0.25, "installs or builds programs")
-        }
-        "useradd" | "adduser" | "usermod" | "passwd" | "chpasswd" | "su" | "sudo" | "newgrp"
-        | "visudo" | "crontab" | "insmod" | "modprobe" | "nsenter" | "unshare" | "chroot"
-        | "docker" | "kubectl" | "crictl" | "iptables" | "setcap" | "debugfs" => {
-            ("administration", 0.45, "changes who may do what")
-        }
-        "base64" | "xxd" | "openssl" | "shred" | "chattr" | "chmod" | "chown" | "dd" | "tar"
-        | "gzip" | "mkfifo" => ("handling", 0.1, "packs, hides or releases files"),
-        _ => return,
-    };
-    into.add(code, weight, format!("`{process}` {what}"));
-}
+/// What running a file weighs that was written a short time ago.
+const DROPPED: f32 = 0.65;
 
 /// Where a program comes from, and what it is tied to.
 fn execution(unknown: &Unknown<'_>, known: Known, fields: &Fields<'_>, into: &mut Reasons) {
@@ -266,70 +281,79 @@ fn execution(unknown: &Unknown<'_>, known: Known, fields: &Fields<'_>, into: &mu
     let executable = &*fields.executable;
     let is_from_memory =
         fields.is_from_memory || executable.starts_with("memfd:") || executable.contains("/memfd:");
+    let name = if executable.is_empty() {
+        process
+    } else {
+        executable
+    };
     if is_from_memory {
         into.add(
             "fileless",
             0.8,
-            format!("`{process}` runs from memory and has no file"),
+            format!(
+                "{} from memory, so that there is no file to look at",
+                started(process, fields)
+            ),
         );
     } else if fields.is_upper_layer {
         into.add(
             "not_in_image",
             0.6,
-            format!("`{executable}` is not part of the image"),
+            format!(
+                "{}, a file that is not part of the image",
+                started(name, fields)
+            ),
         );
     }
     if is_temporary(executable) {
         into.add(
             "temporary_executable",
             0.5,
-            format!("`{executable}` lies in a directory for temporary files"),
+            format!(
+                "{}, which lies in a directory for temporary files",
+                started(name, fields)
+            ),
         );
     }
     if known.dropped {
         into.add(
             "dropped_executable",
-            0.65,
-            format!("`{executable}` was written a short time ago"),
+            DROPPED,
+            format!(
+                "{}, a file that was written here shortly before",
+                started(name, fields)
+            ),
         );
     }
-    if matches!(&*fields.standard_input, "ipv4" | "ipv6") {
-        into.add(
-            "socket_as_input",
-            0.8,
-            format!("a network connection is the standard input of `{process}`"),
-        );
-    }
+    socket_as_input(process, fields, into);
     let line = if fields.command_line.is_empty() {
         &fields.arguments
     } else {
         &fields.command_line
     };
-    script(line, into);
+    script(process, line, into);
 }
 
-/// Words that programs in good order do not write.
-fn script(text: &str, into: &mut Reasons) {
-    const SUSPICIOUS: [&str; 13] = [
-        "/dev/tcp/",
-        "/dev/udp/",
-        "bash -i",
-        "sh -i",
-        "nc -e",
-        "ncat -e",
-        "base64 -d",
-        "base64 --decode",
-        "|sh",
-        "| sh",
-        "| bash",
-        "|bash",
-        "stratum+",
-    ];
-    if let Some(found) = SUSPICIOUS.iter().find(|pattern| text.contains(**pattern)) {
+/// A program that was started on a network connection.
+fn socket_as_input(process: &str, fields: &Fields<'_>, into: &mut Reasons) {
+    if matches!(&*fields.standard_input, "ipv4" | "ipv6") {
+        into.add(
+            "socket_as_input",
+            0.8,
+            format!(
+                "{} on a network connection, so that whoever is at the other end types its input",
+                started(process, fields)
+            ),
+        );
+    }
+}
+
+fn script(process: &str, text: &str, into: &mut Reasons) {
+    if let Some((word, what)) = suspicious(text) {
         into.add(
             "suspicious_command",
             0.7,
-            format!("the command contains `{found}`"),
+            format!("`{process}` was told to run a command with `{word}`, which {what}"),
         );
     }
 }
@@ -339,22 +363,18 @@ fn lineage(unknown: &Unknown<'_>, known: Known, fields: &Fields<'_>, into: &mut 
     into.add(
         "new_lineage",
         0.25,
-        format!("`{parent}` never started `{child}` before"),
+        format!("`{parent}` started `{child}`, which it never did before"),
     );
     if is_shell(child) && (known.serves || is_server(parent)) {
         into.add(
             "shell_from_server",
             0.65,
-            format!("`{parent}` answers connections and started the shell `{child}`"),
+            format!(
+                "`{parent}`, which answers connections, started the shell `{child}`, as after a break-in"
+            ),
         );
     }
-    if matches!(&*fields.standard_input, "ipv4" | "ipv6") {
-        into.add(
-            "socket_as_input",
-            0.8,
-            format!("a network connection is the standard input of `{child}`"),
-        );
-    }
+    socket_as_input(child, fields, into);
 }
 
 fn network(unknown: &Unknown<'_>, known: Known, fields: &Fields<'_>, into: &mut Reasons) {
@@ -362,50 +382,67 @@ fn network(unknown: &Unknown<'_>, known: Known, fields: &Fields<'_>, into: &mut 
         process,
         operation,
         text,
+        about,
         ..
     } = *unknown;
     if matches!(operation, "dup" | "dup2" | "dup3")
         && is_network_descriptor(&fields.descriptor_type)
         && matches!(&*fields.descriptor_number, "" | "0" | "1" | "2")
     {
+        let other = ends(&fields.descriptor).map_or(String::new(), |(_, other)| {
+            format!(" to `{}`", other.chars().take(64).collect::<String>())
+        });
         into.add(
             "socket_as_input",
             0.8,
-            format!("a network connection became standard input or output of `{process}`"),
+            format!(
+                "`{process}` made the network connection{other} its input or output, so that whoever \
+                 is at the other end controls it"
+            ),
         );
     }
     if operation == "socket" && (text.contains("AF_PACKET") || text.contains("PF_PACKET")) {
         into.add(
             "packet_socket",
             0.6,
-            format!("`{process}` opened a socket that sees all packets"),
+            format!("`{process}` opened a socket that sees what others send over the network"),
         );
     }
     if !known.connects && !known.operation {
         into.add(
             "first_connection",
             0.2,
-            format!("`{process}` never used the network before"),
+            format!("`{process}` used the network, which it never did before"),
         );
     }
+    let port = match about {
+        About::Address { port, .. } => port,
+        About::Nothing => 0,
+    };
     match unknown.kind {
         Kind::Socket => {
-            path_access(text, true, into);
+            path_access(text, "used the socket", process, true, into);
             into.add(
                 "new_socket",
                 0.12,
-                format!("`{process}` never used the socket `{text}` before"),
+                format!("`{process}` used the socket `{text}`, which it never did before"),
             );
         }
         Kind::Listener => into.add(
             "new_listener",
             0.3,
-            format!("`{process}` never waited for connections at `{text}` before"),
+            format!("`{process}` waited for connections at port {port}, which it never did before"),
         ),
         Kind::Origin => into.add(
             "new_origin",
             0.15,
-            format!("`{process}` never took connections `{text}` before"),
+            format!(
+                "`{process}` took a connection at port {port} from {}, which it never did before",
+                match about {
+                    About::Address { class, .. } => class.described(),
+                    About::Nothing => "an address",
+                }
+            ),
         ),
         Kind::Destination => destination(unknown, known, into),
         _ => {}
@@ -415,10 +452,12 @@ fn network(unknown: &Unknown<'_>, known: Known, fields: &Fields<'_>, into: &mut 
 fn destination(unknown: &Unknown<'_>, known: Known, into: &mut Reasons) {
     let Unknown {
         process,
+        operation,
         text,
         about,
         ..
     } = *unknown;
+    let verb = network_verb(operation);
     let About::Address { class, port, .. } = about else {
         return;
     };
@@ -427,7 +466,10 @@ fn destination(unknown: &Unknown<'_>, known: Known, into: &mut Reasons) {
             into.add(
                 "metadata_service",
                 0.6,
-                format!("`{process}` asked the service that gives out the machine's credentials"),
+                format!(
+                    "`{process}` {verb} the cloud's metadata service, which gives out the machine's \
+                     credentials"
+                ),
             );
             return;
         }
@@ -442,20 +484,25 @@ fn destination(unknown: &Unknown<'_>, known: Known, into: &mut Reasons) {
     into.add(
         "new_destination",
         weight,
-        format!("`{process}` never connected to `{text}` before"),
+        format!("`{process}` {verb} `{text}`, which it never did before"),
     );
     if matches!(class, AddressClass::Public | AddressClass::Private) {
         if is_miner_port(port) {
             into.add(
                 "miner_port",
                 0.55,
-                format!("port {port} is what pools of miners listen on"),
+                format!(
+                    "`{process}` {verb} `{text}`: port {port} is where pools of crypto-currency miners \
+                     listen"
+                ),
             );
         } else if is_backdoor_port(port) {
             into.add(
                 "backdoor_port",
                 0.4,
-                format!("port {port} is the usual one of tools for attacks"),
+                format!(
+                    "`{process}` {verb} `{text}`: port {port} is the usual one of tools for attacks"
+                ),
             );
         }
     }
@@ -464,7 +511,8 @@ fn destination(unknown: &Unknown<'_>, known: Known, into: &mut Reasons) {
 fn file(unknown: &Unknown<'_>, known: Known, fields: &Fields<'_>, into: &mut Reasons) {
     let Unknown { process, text, .. } = *unknown;
     let is_written = unknown.kind == Kind::WrittenPath;
-    path_access(text, is_written, into);
+    let verb = file_verb(unknown.operation, is_written);
+    path_access(text, verb, process, is_written, into);
     if is_written {
         written(unknown, fields, into);
     }
@@ -472,15 +520,20 @@ fn file(unknown: &Unknown<'_>, known: Known, fields: &Fields<'_>, into: &mut Rea
         return;
     }
     if !is_written && matches!(text, "/etc/passwd" | "/etc/group") {
+        // Whoever makes a server read files begins with the accounts, which every system has.
+        let (weight, who) = if known.serves || is_server(process) {
+            (0.5, ", which answers connections,")
+        } else {
+            (0.35, "")
+        };
         into.add(
             "accounts",
-            0.35,
-            format!("`{text}` lists the accounts, and `{process}` never needed it"),
+            weight,
+            format!("`{process}`{who} {verb} `{text}`, the list of accounts, which it never needed before"),
         );
     }
     let novelty = 1.0 - unknown.closest;
     let is_log = is_log(text);
-    let verb = if is_written { "wrote to" } else { "opened" };
     let weight = match (is_written, is_log, known.directory) {
         (_, true, _) => 0.02 + 0.02 * novelty,
         (false, false, true) => 0.03 + 0.04 * novelty,
@@ -491,61 +544,69 @@ fn file(unknown: &Unknown<'_>, known: Known, fields: &Fields<'_>, into: &mut Rea
     into.add(
         "new_file",
         weight,
-        format!("`{process}` never {verb} `{text}` before"),
+        format!("`{process}` {verb} `{text}`, which it never did before"),
     );
 }
 
-/// What a path gives to who opens it.
-fn path_access(path: &str, is_written: bool, into: &mut Reasons) {
+/// What a path gives to who does with it what `verb` says.
+fn path_access(path: &str, verb: &str, process: &str, is_written: bool, into: &mut Reasons) {
     let Some(sensitivity) = sensitive::of_path(path) else {
         return;
     };
-    match (sensitivity, is_written) {
-        (Sensitivity::Credential, _) => {
-            into.add("credentials", 0.75, format!("`{path}` holds credentials"));
-        }
-        (Sensitivity::Escape, _) => into.add(
-            "host_access",
-            0.7,
-            format!("`{path}` leads out of the container"),
-        ),
-        (Sensitivity::Persistence, true) => into.add(
+    let (code, weight, why) = match (sensitivity, is_written) {
+        (Sensitivity::Credential, _) => ("credentials", 0.75, "which holds credentials"),
+        (Sensitivity::Escape, _) => ("host_access", 0.7, "which leads out of the container"),
+        (Sensitivity::Persistence, true) => (
             "persistence",
             0.65,
-            format!("what is written to `{path}` outlives the process"),
+            "from where it takes effect again and again",
         ),
-        (Sensitivity::Persistence, false) => {}
-    }
+        (Sensitivity::Persistence, false) => return,
+    };
+    into.add(code, weight, format!("`{process}` {verb} `{path}`, {why}"));
 }
 
 fn written(unknown: &Unknown<'_>, fields: &Fields<'_>, into: &mut Reasons) {
     let Unknown { process, text, .. } = *unknown;
     let (directory, name) = text.rsplit_once('/').unwrap_or(("", text));
+    let verb = file_verb(unknown.operation, true);
     if makes_executable(&fields.mode) && !unknown.operation.starts_with("mkdir") {
         into.add(
             "made_executable",
             0.35,
-            format!("`{process}` made `{text}` executable"),
+            format!("`{process}` made `{text}` a program that can be run"),
         );
     }
     if is_program_directory(directory) {
         into.add(
             "program_written",
             0.5,
-            format!("`{text}` lies where programs are looked for"),
+            format!("`{process}` {verb} `{text}`, where programs of the system lie"),
         );
     }
     let is_script = [".php", ".jsp", ".aspx", ".phtml", ".sh", ".cgi"]
         .iter()
         .any(|extension| name.ends_with(extension));
     if is_script && !unknown.operation.starts_with("unlink") {
-        into.add("script_written", 0.4, format!("`{text}` is a program"));
+        into.add(
+            "script_written",
+            0.4,
+            format!("`{process}` {verb} `{text}`, a program that others may run"),
+        );
     }
     if name.starts_with('.') && is_temporary(text) {
-        into.add("hidden_file", 0.25, format!("`{text}` is hidden"));
+        into.add(
+            "hidden_file",
+            0.25,
+            format!("`{process}` {verb} the hidden file `{text}`"),
+        );
     }
     if text.starts_with("/var/log/") && unknown.operation.starts_with("unlink") {
-        into.add("log_removed", 0.2, format!("`{text}` is a log"));
+        into.add(
+            "log_removed",
+            0.2,
+            format!("`{process}` removed the log `{text}`"),
+        );
     }
 }
 
@@ -553,84 +614,6 @@ fn makes_executable(mode: &str) -> bool {
     mode.contains("S_IX")
         || u32::from_str_radix(mode.trim_start_matches("0o").trim_start_matches('0'), 8)
             .is_ok_and(|mode| mode & 0o111 != 0 && mode <= 0o7777)
-}
-
-fn is_temporary(path: &str) -> bool {
-    ["/tmp/", "/var/tmp/", "/dev/shm/", "/run/shm/"]
-        .iter()
-        .any(|directory| path.starts_with(directory))
-}
-
-fn is_program_directory(directory: &str) -> bool {
-    matches!(
-        directory,
-        "/bin"
-            | "/sbin"
-            | "/usr/bin"
-            | "/usr/sbin"
-            | "/usr/local/bin"
-            | "/usr/local/sbin"
-            | "/lib"
-            | "/lib64"
-            | "/usr/lib"
-            | "/usr/local/lib"
-    )
-}
-
-fn is_log(path: &str) -> bool {
-    path.starts_with("/var/log/")
-        || path.contains(".log.")
-        || path.rsplit('.').next() == Some("log")
-}
-
-/// Ports that public pools of miners name in their instructions.
-fn is_miner_port(port: u16) -> bool {
-    matches!(
-        port,
-        3333 | 3334
-            | 3335
-            | 3336
-            | 4444
-            | 5555
-            | 6666
-            | 7777
-            | 9999
-            | 14_433
-            | 14_444
-            | 45_560
-            | 45_700
-    )
-}
-
-fn is_backdoor_port(port: u16) -> bool {
-    matches!(port, 1337 | 4445 | 5554 | 6667 | 9001 | 31_337)
-}
-
-/// True for programs that answer connections, by their name.
-fn is_server(process: &str) -> bool {
-    matches!(
-        process.trim_end_matches(|character: char| character.is_ascii_digit() || character == '.'),
-        "nginx"
-            | "apache"
-            | "httpd"
-            | "php-fpm"
-            | "java"
-            | "node"
-            | "postgres"
-            | "mysqld"
-            | "mariadbd"
-            | "mongod"
-            | "redis-server"
-            | "uwsgi"
-            | "gunicorn"
-            | "lighttpd"
-            | "haproxy"
-            | "caddy"
-            | "tomcat"
-            | "memcached"
-            | "vsftpd"
-            | "proftpd"
-    )
 }
 
 #[cfg(test)]

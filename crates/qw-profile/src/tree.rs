@@ -4,9 +4,11 @@
 //! table over all nodes answers "which child of this node has this kind and text". Counts are right
 //! at every level at any time: whoever counts at a leaf counts at all nodes above it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::symbols::Symbol;
+use crate::{symbols::Symbol, teaching::Acceptance};
 
 /// Number of a node in its tree; the branches are the first four.
 pub(crate) type NodeIndex = u32;
@@ -55,6 +57,32 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All kinds.
+    pub const ALL: [Self; 17] = [
+        Self::Branch,
+        Self::Operation,
+        Self::Process,
+        Self::Path,
+        Self::WrittenPath,
+        Self::Executable,
+        Self::Flag,
+        Self::Word,
+        Self::Script,
+        Self::User,
+        Self::Destination,
+        Self::Origin,
+        Self::Listener,
+        Self::Socket,
+        Self::Child,
+        Self::Nothing,
+        Self::Detail,
+    ];
+
+    /// The kind with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
     /// The name in snake case.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -108,6 +136,8 @@ pub(crate) mod mark {
     pub(crate) const WILDCARD: u8 = 16;
     /// Has a wildcard among its children.
     pub(crate) const OPEN: u8 = 32;
+    /// About to be removed.
+    pub(crate) const DOOMED: u8 = 64;
     /// Gives access to something: compared to the letter only.
     pub(crate) const SENSITIVE: u8 = 128;
     /// Bits that a document carries.
@@ -141,6 +171,8 @@ pub(crate) const BRANCHES: usize = 4;
 pub(crate) struct Tree {
     nodes: Vec<Node>,
     index: Vec<NodeIndex>,
+    /// Leaves that somebody accepted.
+    accepted: BTreeMap<NodeIndex, Acceptance>,
 }
 
 impl Tree {
@@ -160,6 +192,7 @@ impl Tree {
         Self {
             nodes: vec![branch; BRANCHES],
             index: vec![NONE; 16],
+            accepted: BTreeMap::new(),
         }
     }
 
@@ -170,7 +203,24 @@ impl Tree {
 
     /// Memory in bytes.
     pub(crate) fn bytes(&self) -> usize {
-        self.nodes.capacity() * size_of::<Node>() + self.index.len() * size_of::<NodeIndex>()
+        // A name is up to 64 bytes.
+        const ACCEPTED: usize = size_of::<(NodeIndex, Acceptance)>() + 64;
+        self.nodes.capacity() * size_of::<Node>()
+            + self.index.len() * size_of::<NodeIndex>()
+            + self.accepted.len() * ACCEPTED
+    }
+
+    /// Who accepted which leaves, in the order of their numbers.
+    pub(crate) fn accepted(&self) -> &BTreeMap<NodeIndex, Acceptance> {
+        &self.accepted
+    }
+
+    /// Notes who accepted a leaf, or that nobody did.
+    pub(crate) fn set_accepted(&mut self, leaf: NodeIndex, acceptance: Option<Acceptance>) {
+        match acceptance {
+            Some(acceptance) => drop(self.accepted.insert(leaf, acceptance)),
+            None => drop(self.accepted.remove(&leaf)),
+        }
     }
 
     pub(crate) fn node(&self, index: NodeIndex) -> &Node {
@@ -300,6 +350,13 @@ impl Tree {
             kept.push(node);
         }
         self.nodes = kept;
+        self.accepted = std::mem::take(&mut self.accepted)
+            .into_iter()
+            .filter_map(|(leaf, acceptance)| {
+                let number = numbers.get(leaf as usize).copied();
+                Some((number.filter(|number| *number != NONE)?, acceptance))
+            })
+            .collect();
         for at in BRANCHES..self.nodes.len() {
             let parent = self.nodes[at].parent as usize;
             self.nodes[at].next_sibling = self.nodes[parent].first_child;

@@ -12,6 +12,7 @@ use crate::{
     profile::Profile,
     profiles::{seconds, timestamp},
     symbols::Symbols,
+    teaching::Acceptance,
     tree::{NodeIndex, mark},
 };
 
@@ -35,6 +36,8 @@ pub struct TreeQuery {
 pub enum NodeState {
     /// Part of what verdicts are based on.
     Learned,
+    /// Known because somebody said that it belongs to the workload.
+    Accepted,
     /// Met while its branch learns.
     Seen,
     /// Met while its branch detects, and not known.
@@ -66,7 +69,8 @@ pub struct Metadata {
     /// Time of the newest event; absent when there was none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_seen: Option<Timestamp>,
-    /// What it is to its profile; of inner nodes, deviating when something below is.
+    /// What it is to its profile; of inner nodes, deviating when something below is, else seen when
+    /// something below is, else learned.
     pub state: NodeState,
     /// The count, halved for every half-life since it was last met.
     pub weight: f64,
@@ -79,6 +83,9 @@ pub struct Metadata {
     /// It gives access to something, and is compared to the letter only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sensitive: bool,
+    /// Who said that it belongs to the workload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<Acceptance>,
     /// State of learning, of branches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learning: Option<BranchState>,
@@ -177,8 +184,11 @@ impl View<'_> {
 
     fn leaf(&self, index: NodeIndex, is_learning: bool) -> TreeNode {
         let node = self.profile.tree.node(index);
+        let accepted = self.profile.tree.accepted().get(&index).cloned();
         let state = if node.has(mark::DEVIATING) {
             NodeState::Deviating
+        } else if accepted.is_some() {
+            NodeState::Accepted
         } else if node.has(mark::LEARNED) || !is_learning {
             NodeState::Learned
         } else {
@@ -197,6 +207,7 @@ impl View<'_> {
                 wildcard: node.has(mark::WILDCARD),
                 similar: node.has(mark::SIMILAR),
                 sensitive: node.has(mark::SENSITIVE),
+                accepted,
                 learning: None,
                 states: BTreeMap::new(),
             },
@@ -249,6 +260,7 @@ fn fold(name: String, kind: &str, mut children: Vec<TreeNode>) -> TreeNode {
             wildcard: false,
             similar: false,
             sensitive: false,
+            accepted: None,
             learning: None,
             states,
         },

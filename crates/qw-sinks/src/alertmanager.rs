@@ -318,10 +318,7 @@ mod tests {
         let mut closed = sample();
         closed.alert.state = AlertState::Closed;
         assert_eq!(alertmanager.posted(&closed, now), None);
-        closed.change.what = AlertAction::State {
-            state: AlertState::Closed,
-            reason: None,
-        };
+        closed.change.what = AlertAction::to_state(AlertState::Closed, None);
         closed.change.time = Timestamp::from_seconds(1_795_251_650);
         let ended = alertmanager.posted(&closed, now).unwrap();
         assert_eq!(ended.ends_at, closed.change.time);

@@ -16,10 +16,12 @@ pub(crate) fn happening(change: &AlertChange) -> String {
         AlertAction::State {
             state,
             reason: Some(reason),
+            ..
         } => format!("{} as {}", words(state.as_str()), words(reason.as_str())),
         AlertAction::State {
             state,
             reason: None,
+            ..
         } => words(state.as_str()),
         AlertAction::Assigned {
             assignee: Some(assignee),
@@ -113,10 +115,8 @@ mod tests {
         message.kind = Kind::Test;
         message.more = 37;
         message.change.who = "an\r\nna".into();
-        message.change.what = AlertAction::State {
-            state: AlertState::Closed,
-            reason: Some(CloseReason::FalsePositive),
-        };
+        message.change.what =
+            AlertAction::to_state(AlertState::Closed, Some(CloseReason::FalsePositive));
         assert_eq!(
             line(&message),
             "[TEST] Critical: a b c (closed as false positive by an na), and 37 more"

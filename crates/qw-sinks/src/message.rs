@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use qw_event::{
-    Alert, AlertAction, AlertChange, AlertId, AlertSource, AlertState, CloseReason, ContainerRef,
-    Priority, Reason, Timestamp,
+    Alert, AlertAction, AlertChange, AlertId, AlertSource, AlertState, Audience, CloseReason,
+    ContainerRef, Priority, Reason, Timestamp,
 };
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -107,6 +107,9 @@ impl Message {
             priority: Priority::Notice,
             workload: "quaywatch-test".into(),
             container: Arc::new(container),
+            containers: Vec::new(),
+            more_containers: false,
+            audience: Audience::default(),
             hostname: "quaywatch".into(),
             title: title.clone(),
             score: None,
@@ -116,6 +119,8 @@ impl Message {
                 time: now,
                 weight: 0.0,
             }],
+            behaviour: Vec::new(),
+            taught: 0,
             evidence: Vec::new(),
             first_seen: now,
             last_seen: now,
@@ -251,6 +256,9 @@ mod tests {
                 k8s_namespace: "shop".into(),
                 k8s_pod: "web-1".into(),
             }),
+            containers: Vec::new(),
+            more_containers: false,
+            audience: Audience::default(),
             hostname: "node-1".into(),
             title: String::from(r#"A shell was opened: "bash" <!channel> @everyone *now* \ ü"#),
             score: Some(0.75),
@@ -258,6 +266,8 @@ mod tests {
                 reason("new_process", "`bash` never ran here."),
                 reason("egress", "It spoke to 203.0.113.7:4444."),
             ],
+            behaviour: Vec::new(),
+            taught: 0,
             evidence: vec![qw_event::EventId(7), qw_event::EventId(9)],
             first_seen: time,
             last_seen: time,

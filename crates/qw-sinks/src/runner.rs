@@ -4,7 +4,9 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use qw_event::{Alert, AlertAction, AlertChange, AlertId, AlertState, Timestamp};
-use qw_store::{AlertQuery, AlertSort, AlertStore, StateChange, StateStore, StoreError};
+use qw_store::{
+    AlertFilter, AlertQuery, AlertSort, AlertStore, StateChange, StateStore, StoreError,
+};
 use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -518,7 +520,10 @@ impl Runner {
                     .into_iter()
                     .filter(|state| state.is_open())
                     .collect(),
-                min_priority: Some(self.sink.config.min_priority),
+                filter: AlertFilter {
+                    min_priority: Some(self.sink.config.min_priority),
+                    ..AlertFilter::default()
+                },
                 silenced: Some(false),
                 sort: AlertSort::FirstSeen,
                 after: after.take(),

@@ -11,6 +11,7 @@
 
 mod clock;
 mod cursor;
+mod falco_lines;
 mod follow;
 mod lines;
 mod positions;
@@ -35,10 +36,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub use self::selector::{InvalidSelector, Selector};
-use self::{
+pub(crate) use self::{
     clock::EngineClock,
-    cursor::Cursor,
-    follow::{Ended, Follower, Seen, Sent, Shared},
+    cursor::{Cursor, Resumption},
+    follow::{Ended, Follower, Gather, Seen, Shared},
+};
+use self::{
+    falco_lines::{FalcoLines, Sent},
     positions::Positions,
 };
 use crate::StartFrom;
@@ -150,16 +154,18 @@ impl Source for DockerSource {
         };
         let shared = Arc::new(Shared {
             docker: self.docker,
-            intake,
-            max_line_bytes: self.config.max_line_bytes,
-            sent: Mutex::new(Sent {
-                positions,
-                last: None,
-            }),
+            status: Arc::clone(intake.status()),
             reading: AtomicUsize::new(0),
+            tells_state: true,
         });
+        let sent = Arc::new(Mutex::new(Sent {
+            positions,
+            last: None,
+        }));
         let mut watcher = Watcher {
             shared: Arc::clone(&shared),
+            intake,
+            sent,
             config: self.config,
             followers: BTreeMap::new(),
             tasks: JoinSet::new(),
@@ -170,10 +176,7 @@ impl Source for DockerSource {
         };
         watcher.watch(&stop).await;
         watcher.finish().await;
-        shared
-            .intake
-            .status()
-            .set_state(SourceState::Stopped, now());
+        shared.status.set_state(SourceState::Stopped, now());
         Ok(())
     }
 }
@@ -208,6 +211,8 @@ async fn stored_positions(intake: &Intake, from: StartFrom) -> Result<Positions,
 /// Watches which containers there are, and keeps a follower for each that is selected.
 struct Watcher {
     shared: Arc<Shared>,
+    intake: Intake,
+    sent: Arc<Mutex<Sent>>,
     config: Config,
     followers: BTreeMap<String, watch::Sender<Seen>>,
     tasks: JoinSet<(String, Ended)>,
@@ -227,7 +232,7 @@ impl Watcher {
                 () = stop.cancelled() => return,
                 error = self.watch_engine(&mut pause) => error,
             };
-            let status = self.shared.intake.status();
+            let status = &self.shared.status;
             if let Err(error) = error {
                 tracing::warn!(error = error.chain(), "cannot watch the Docker engine");
                 status.error(error.chain(), now());
@@ -293,10 +298,10 @@ impl Watcher {
         while let Some(ended) = self.tasks.try_join_next() {
             self.forget(ended).await;
         }
-        let known = self.shared.sent.lock().await.positions.ids();
+        let known = self.sent.lock().await.positions.ids();
         let containers = self.list(&known).await?;
         let exists = |id: &str| containers.contains_key(id);
-        self.shared.sent.lock().await.positions.prune(exists);
+        self.sent.lock().await.positions.prune(exists);
 
         let selected = |container: &ContainerSummary| {
             self.config
@@ -340,13 +345,13 @@ impl Watcher {
                 let text = format!(
                     "more than {MAX_CONTAINERS} containers are selected; `{name}` is not followed"
                 );
-                self.shared.intake.status().error(text, now());
+                self.shared.status.error(text, now());
                 continue;
             }
             self.follow(id, name, running, true).await;
         }
         if self.followers.is_empty() {
-            let status = self.shared.intake.status();
+            let status = &self.shared.status;
             status.set_state(SourceState::Waiting, now());
             let text = format!(
                 "no container is selected by {} at `{}`; waiting for one",
@@ -406,7 +411,7 @@ impl Watcher {
             wanted,
             set_back: self.clock.set_back(),
         };
-        let stored = self.shared.sent.lock().await.positions.get(&id).cloned();
+        let stored = self.sent.lock().await.positions.get(&id).cloned();
         let cursor = match (stored, self.begin) {
             (Some(mut cursor), _) => {
                 // No record still to come is older, even when the clock was set back meanwhile.
@@ -419,11 +424,18 @@ impl Watcher {
             (None, None) => Cursor::at_beginning(),
         };
         let (sender, receiver) = watch::channel(seen);
+        let lines = FalcoLines::new(
+            id.clone(),
+            self.intake.clone(),
+            Arc::clone(&self.sent),
+            self.config.max_line_bytes,
+        );
         let follower = Follower::new(
             Arc::clone(&self.shared),
             id.clone(),
             name,
             cursor,
+            lines,
             receiver,
             self.stop.clone(),
         );
@@ -452,7 +464,7 @@ impl Watcher {
         self.stop.cancel();
         let all = async {
             while self.tasks.join_next().await.is_some() {}
-            let last = self.shared.sent.lock().await.last.take();
+            let last = self.sent.lock().await.last.take();
             if let Some(receipt) = last {
                 // Whether it was stored, the pipeline tells.
                 drop(receipt.await);

@@ -15,7 +15,7 @@ mod time;
 
 use std::{borrow::Cow, sync::Arc};
 
-use qw_event::{Category, Event, InvalidReason, Priority, Timestamp};
+use qw_event::{Category, Event, InvalidReason, Priority, RecordKind, Timestamp};
 
 use self::{
     category::Hints,
@@ -380,6 +380,7 @@ impl Memory {
             &mut entries.output
         };
         Ok(Event {
+            kind: RecordKind::Event,
             time: entries.time.or(fields.time).unwrap_or(received),
             source: self.text(source),
             rule: self.text(&entries.rule),

@@ -7,7 +7,7 @@
 //! they are or compressed with gzip. A line counts when its newline has come.
 
 mod content;
-mod place;
+pub(crate) mod place;
 mod tail;
 
 use std::{path::PathBuf, time::Duration};

@@ -12,8 +12,8 @@ use qw_event::{Batch, Event, EventId, Outcome, Position, SourceId, StoredEvent, 
 use qw_pipeline::{Intake, Notices, Options, Pipeline, SourceSnapshot, SourceStatuses};
 use qw_store::{
     Appended, Companion, ContainerActivity, EventPage, EventQuery, FacetQuery, Facets, Histogram,
-    HistogramQuery, Maintenance, QueryError, RecordStore, Retention, RuleActivity, SourceCursor,
-    StoreError, StoreStatistics, TimeRange,
+    HistogramQuery, Kinds, Maintenance, QueryError, RecordStore, Retention, RuleActivity,
+    SourceCursor, StoreError, StoreStatistics, TimeRange,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -82,8 +82,19 @@ impl Harness {
         );
     }
 
+    /// Events of `id` with this outcome, once those on their way have theirs; what is stored is seen
+    /// in the store a moment before it is counted.
     pub(crate) fn outcome(&self, id: &str, outcome: Outcome) -> u64 {
+        self.settle(id);
         self.snapshot(id).outcomes[outcome.index()]
+    }
+
+    /// Waits until nothing of `id` is on its way, not for long.
+    pub(crate) fn settle(&self, id: &str) {
+        let start = Instant::now();
+        while self.snapshot(id).in_flight > 0 && start.elapsed() < Duration::from_secs(1) {
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
     }
 }
 
@@ -183,7 +194,7 @@ impl RecordStore for MemoryStore {
         no_answer()
     }
 
-    fn events_after(&self, _: EventId, _: usize) -> Result<Vec<StoredEvent>, QueryError> {
+    fn events_after(&self, _: EventId, _: usize, _: Kinds) -> Result<Vec<StoredEvent>, QueryError> {
         no_answer()
     }
 
@@ -195,11 +206,15 @@ impl RecordStore for MemoryStore {
         no_answer()
     }
 
-    fn container_activity(&self, _: TimeRange) -> Result<Vec<ContainerActivity>, QueryError> {
+    fn container_activity(
+        &self,
+        _: TimeRange,
+        _: Kinds,
+    ) -> Result<Vec<ContainerActivity>, QueryError> {
         no_answer()
     }
 
-    fn rule_activity(&self, _: TimeRange) -> Result<Vec<RuleActivity>, QueryError> {
+    fn rule_activity(&self, _: TimeRange, _: Kinds) -> Result<Vec<RuleActivity>, QueryError> {
         no_answer()
     }
 

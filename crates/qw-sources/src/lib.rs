@@ -13,6 +13,7 @@ pub mod file;
 mod harness;
 pub mod http;
 mod lines;
+pub mod logs;
 pub mod queue;
 pub mod replay;
 mod start;

@@ -20,8 +20,8 @@ use qw_pipeline::{
 };
 use qw_store::{
     Appended, Companion, ContainerActivity, EventPage, EventQuery, FacetQuery, Facets, Histogram,
-    HistogramQuery, Maintenance, QueryError, RecordStore, Retention, RuleActivity, SourceCursor,
-    StoreError, StoreStatistics, TimeRange,
+    HistogramQuery, Kinds, Maintenance, QueryError, RecordStore, Retention, RuleActivity,
+    SourceCursor, StoreError, StoreStatistics, TimeRange,
 };
 
 use crate::clock::now;
@@ -289,7 +289,7 @@ impl RecordStore for Entrance {
         Ok(None)
     }
 
-    fn events_after(&self, _: EventId, _: usize) -> Result<Vec<StoredEvent>, QueryError> {
+    fn events_after(&self, _: EventId, _: usize, _: Kinds) -> Result<Vec<StoredEvent>, QueryError> {
         Ok(Vec::new())
     }
 
@@ -307,11 +307,15 @@ impl RecordStore for Entrance {
         })
     }
 
-    fn container_activity(&self, _: TimeRange) -> Result<Vec<ContainerActivity>, QueryError> {
+    fn container_activity(
+        &self,
+        _: TimeRange,
+        _: Kinds,
+    ) -> Result<Vec<ContainerActivity>, QueryError> {
         Ok(Vec::new())
     }
 
-    fn rule_activity(&self, _: TimeRange) -> Result<Vec<RuleActivity>, QueryError> {
+    fn rule_activity(&self, _: TimeRange, _: Kinds) -> Result<Vec<RuleActivity>, QueryError> {
         Ok(Vec::new())
     }
 

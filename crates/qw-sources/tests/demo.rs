@@ -20,7 +20,7 @@ use qw_sources::{
     demo::{Config, DemoSource, Generator, KIND, benchmark_lines, fleet},
     falco::Parser,
 };
-use qw_store::{Embedded, RecordStore};
+use qw_store::{Embedded, Kinds, RecordStore};
 
 /// 2026-11-21T12:00:00Z.
 const NOON: i64 = 1_795_262_400;
@@ -87,7 +87,7 @@ fn stored(store: &Embedded) -> Vec<(Timestamp, String)> {
     let mut after = EventId(0);
     loop {
         let page = store
-            .events_after(after, 10_000)
+            .events_after(after, 10_000, Kinds::EVENTS)
             .expect("the store answers");
         let Some(last) = page.last() else { return all };
         after = last.id;

@@ -17,7 +17,7 @@ use qw_sources::{
     StartFrom,
     docker::{Config, DockerSource, KIND},
 };
-use qw_store::{Embedded, RecordStore};
+use qw_store::{Embedded, Kinds, RecordStore};
 use qw_testkit::docker::{DockerEngine, Printer};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -93,7 +93,10 @@ impl World {
         let mut outputs = Vec::new();
         let mut after = EventId(0);
         loop {
-            let page = self.store.events_after(after, 10_000).unwrap();
+            let page = self
+                .store
+                .events_after(after, 10_000, Kinds::EVENTS)
+                .unwrap();
             let Some(last) = page.last() else {
                 return outputs;
             };

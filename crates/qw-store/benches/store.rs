@@ -14,8 +14,8 @@ use std::{
 use criterion::{Criterion, criterion_group, criterion_main};
 use qw_event::{Batch, BatchId, SourceId, Timestamp};
 use qw_store::{
-    Embedded, EventQuery, FacetQuery, HistogramQuery, Options, Order, RecordStore, Retention,
-    TimeRange, conformance::Sampler, query::parse,
+    Embedded, EventQuery, FacetQuery, HistogramQuery, Kinds, Options, Order, RecordStore,
+    Retention, TimeRange, conformance::Sampler, query::parse,
 };
 
 const BATCH: usize = 10_000;
@@ -141,6 +141,7 @@ fn questions(criterion: &mut Criterion) {
         ("absent word", "nowhereatall"),
     ] {
         let query = EventQuery {
+            kinds: Kinds::EVENTS,
             range: day,
             filter: parse(text).expect("a query"),
             order: Order::NewestFirst,
@@ -170,6 +171,7 @@ fn questions(criterion: &mut Criterion) {
     ] {
         let filter = parse(text).expect("a query");
         let query = HistogramQuery {
+            kinds: Kinds::EVENTS,
             range: day,
             filter,
             step: Duration::from_secs(60),
@@ -198,6 +200,7 @@ fn questions(criterion: &mut Criterion) {
         let fields = fields.iter().map(|field| (*field).to_owned()).collect();
         let filter = parse("*").expect("a query");
         let query = FacetQuery {
+            kinds: Kinds::EVENTS,
             range: day,
             filter,
             fields,
@@ -209,7 +212,13 @@ fn questions(criterion: &mut Criterion) {
         });
     }
     group.bench_function("container activity", |bencher| {
-        bencher.iter(|| black_box(store.container_activity(day).expect("activity")));
+        bencher.iter(|| {
+            black_box(
+                store
+                    .container_activity(day, Kinds::EVENTS)
+                    .expect("activity"),
+            )
+        });
     });
     group.finish();
     eprintln!(

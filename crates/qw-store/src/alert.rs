@@ -12,7 +12,19 @@ use crate::{Appended, QueryError, StateChange, StoreError, TimeRange};
 pub trait AlertStore: Send + Sync + 'static {
     /// Stores alerts and history without events; all or nothing. Returns the changes with their
     /// sequence numbers.
-    fn write_alerts(&self, written: &AlertsWritten) -> Result<Vec<AlertChange>, StoreError>;
+    fn write_alerts(&self, written: &AlertsWritten) -> Result<Vec<AlertChange>, StoreError> {
+        self.write_alerts_with(&mut || Accompaniment {
+            alerts: written.clone(),
+            state: Vec::new(),
+        })
+    }
+
+    /// As [`AlertStore::write_alerts`], with documents that are stored in the same transaction. `make`
+    /// is asked for both within it: nobody else writes between what it looks at and what is stored.
+    fn write_alerts_with(
+        &self,
+        make: &mut dyn FnMut() -> Accompaniment,
+    ) -> Result<Vec<AlertChange>, StoreError>;
 
     /// The alert numbered `id`.
     fn alert(&self, id: AlertId) -> Result<Option<Alert>, StoreError>;
@@ -24,22 +36,22 @@ pub trait AlertStore: Send + Sync + 'static {
     /// has been closed since `closed_since`.
     fn alerts_to_fold(&self, closed_since: Timestamp) -> Result<Vec<Alert>, StoreError>;
 
-    /// Occurrences per interval and priority in `range`, widened outward to whole minutes; intervals
-    /// without any are left out. `step` is at least a minute.
+    /// Occurrences per interval and priority in `range`, widened outward to whole minutes, of the
+    /// alerts that `filter` selects; intervals without any are left out. `step` is at least a minute.
     fn alert_trend(
         &self,
         range: TimeRange,
         step: Duration,
-        access: &AlertAccess,
+        filter: &AlertFilter,
     ) -> Result<Vec<AlertTrendPoint>, QueryError>;
 
-    /// Whatever occurred most in `range`, at most `limit`.
+    /// Whatever occurred most in `range` in the alerts that `filter` selects, at most `limit`.
     fn alert_top(
         &self,
         range: TimeRange,
         by: AlertGrouping,
         limit: usize,
-        access: &AlertAccess,
+        filter: &AlertFilter,
     ) -> Result<Vec<AlertTop>, QueryError>;
 
     /// History of one alert, oldest first.
@@ -79,11 +91,13 @@ impl AlertsWritten {
     }
 }
 
-/// Events of an alert in one minute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Events of an alert in one container in one minute.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Occurrence {
     /// Which alert.
     pub alert: AlertId,
+    /// Id of the container.
+    pub container: Arc<str>,
     /// Start of the minute.
     pub minute: Timestamp,
     /// Events to add.
@@ -150,11 +164,24 @@ impl Companion for Alone {
     fn committed(&mut self, _: Vec<AlertChange>) {}
 }
 
-/// Which alerts somebody may see; an empty list of alternatives allows all.
+/// Which alerts somebody may see: those that hold nothing from a container out of his reach.
 #[derive(Debug, Clone, Default)]
 pub struct AlertAccess {
-    /// The alert's container is one of these, or in one of these namespaces.
+    /// The alert is within these, as [`Alert::is_within`] says; `None` for all.
     pub only: Option<ContainerSelection>,
+}
+
+impl AlertAccess {
+    /// True when `alert` may be seen.
+    pub fn allows(&self, alert: &Alert) -> bool {
+        let Some(only) = &self.only else { return true };
+        let among = |list: &[Arc<str>], name: &str| list.iter().any(|one| **one == *name);
+        alert.is_within(
+            |name| among(&only.namespaces, name),
+            |label| among(&only.labels, label),
+            |id| among(&only.containers, id),
+        )
+    }
 }
 
 /// Some containers.
@@ -164,6 +191,8 @@ pub struct ContainerSelection {
     pub containers: Vec<Arc<str>>,
     /// Kubernetes namespaces.
     pub namespaces: Vec<Arc<str>>,
+    /// Labels such as `team=shop`; the containers that carry them now are among `containers`.
+    pub labels: Vec<Arc<str>>,
 }
 
 impl ContainerSelection {
@@ -178,13 +207,9 @@ impl ContainerSelection {
     }
 }
 
-/// Which alerts, in which order, how many. Empty lists and `None` leave a question out.
+/// Which alerts. Empty lists and `None` leave a question out.
 #[derive(Debug, Clone, Default)]
-pub struct AlertQuery {
-    /// Last seen in this range.
-    pub range: Option<TimeRange>,
-    /// In one of these states.
-    pub states: Vec<AlertState>,
+pub struct AlertFilter {
     /// At least this urgent.
     pub min_priority: Option<Priority>,
     /// Of one of these priorities.
@@ -195,8 +220,25 @@ pub struct AlertQuery {
     pub rule: Option<String>,
     /// Of this workload.
     pub workload: Option<String>,
-    /// Of the container with this id or name.
+    /// About the container with this id or name, among others.
     pub container: Option<String>,
+    /// About a container of this image, among others: a reference, or a repository.
+    pub image: Option<String>,
+    /// About a container in this Kubernetes namespace, among others.
+    pub namespace: Option<String>,
+    /// What the asker may see.
+    pub access: AlertAccess,
+}
+
+/// Which alerts, in which order, how many. Empty lists and `None` leave a question out.
+#[derive(Debug, Clone, Default)]
+pub struct AlertQuery {
+    /// What they are about.
+    pub filter: AlertFilter,
+    /// Last seen in this range.
+    pub range: Option<TimeRange>,
+    /// In one of these states.
+    pub states: Vec<AlertState>,
     /// Taken care of by this user; an empty text asks for those of nobody.
     pub assignee: Option<String>,
     /// Silenced or not.
@@ -209,8 +251,6 @@ pub struct AlertQuery {
     pub after: Option<String>,
     /// At most this many, 1 to 1,000.
     pub limit: usize,
-    /// What the asker may see.
-    pub access: AlertAccess,
 }
 
 /// Order of a page of alerts.

@@ -13,8 +13,9 @@ use qw_event::{Batch, BatchId, EventId, Position, SourceId, Timestamp};
 
 pub use self::sample::{Random, Sampler};
 use crate::{
-    Appended, EventQuery, FacetQuery, HistogramQuery, KeyRange, Order, PageCursor, RecordStore,
-    Retention, SourceCursor, StateChange, StateStore, StoreError, TimeRange,
+    Appended, EventQuery, FacetQuery, HistogramQuery, KeyRange, Kinds, LogRetention, Order,
+    PageCursor, RecordStore, Retention, SourceCursor, StateChange, StateStore, StoreError,
+    TimeRange,
     conformance::model::Model,
     query::{Filter, parse},
 };
@@ -25,7 +26,7 @@ const BUDGET: Duration = Duration::from_secs(600);
 const START: Timestamp = Timestamp::from_seconds(1_795_251_600);
 
 /// Questions of every kind that the query language knows.
-const QUERIES: [&str; 30] = [
+const QUERIES: [&str; 44] = [
     "*",
     "priority>=Warning",
     "priority:(Notice or Debug)",
@@ -56,6 +57,20 @@ const QUERIES: [&str; 30] = [
     "*zzunknow*",
     "fd.name:(*tc/sh* or *passw*)",
     "proc.name:*as* or *assw*",
+    "kind:log",
+    "-kind:log and container:web-1",
+    "kind:event or level:error",
+    "level:(warning or critical)",
+    "severity_text:* and priority<=Warning",
+    "log.iostream:stderr",
+    "body:*timeout*",
+    "rule:INFO and container:web-1",
+    "status:500",
+    "status>=400 and container:web-1",
+    "path:/api/*",
+    "message:\"größe\ttab\"",
+    "took:1200",
+    "user:ann or user.name:ann",
 ];
 
 /// Checks a store of events. `open` opens an empty one each time it is called.
@@ -72,6 +87,7 @@ pub fn run(open: &dyn Fn() -> Box<dyn RecordStore>) {
         answers_equal_the_model(&*open(), seed);
     }
     retention_drops_the_oldest(&*open());
+    logs_have_their_own_bounds(&*open());
 }
 
 fn batch(source: &str, epoch: u64, sequence: u64, events: Vec<qw_event::Event>) -> Batch {
@@ -97,6 +113,7 @@ fn append(store: &dyn RecordStore, batches: Vec<Batch>) -> Vec<Appended> {
 fn everything(order: Order, limit: usize) -> EventQuery {
     EventQuery {
         range: TimeRange::ALL,
+        kinds: Kinds::ALL,
         filter: Filter::everything(),
         order,
         after: None,
@@ -136,24 +153,25 @@ fn an_empty_store_answers(store: &dyn RecordStore) {
     assert_eq!(store.event(EventId(1)).expect("no event"), None);
     assert!(
         store
-            .events_after(EventId(0), 10)
+            .events_after(EventId(0), 10, Kinds::ALL)
             .expect("no events")
             .is_empty()
     );
     assert!(
         store
-            .container_activity(TimeRange::ALL)
+            .container_activity(TimeRange::ALL, Kinds::ALL)
             .expect("no activity")
             .is_empty()
     );
     assert!(
         store
-            .rule_activity(TimeRange::ALL)
+            .rule_activity(TimeRange::ALL, Kinds::ALL)
             .expect("no activity")
             .is_empty()
     );
     assert!(store.maintain(START, &Retention::default()).is_ok());
-    assert_eq!(store.statistics().events, 0);
+    let statistics = store.statistics();
+    assert_eq!((statistics.events, statistics.logs.lines), (0, 0));
     assert!(append(store, Vec::new()).is_empty());
     for limit in [0, 10_001] {
         assert!(
@@ -317,18 +335,18 @@ fn answers_equal_the_model(store: &dyn RecordStore, seed: u64) {
     for round in 0..12_u64 {
         let mut batches = Vec::new();
         for _ in 0..random.below(4) {
-            let source = *random.pick(&["docker:falco", "http", "file:/var/log/falco"]);
+            let source = *random.pick(&["docker:falco", "http", "logs:web", "logs:db", "mixed"]);
             let sequence = sequences.entry(source).or_default();
             *sequence += 1;
             let count = *random.pick(&[0, 1, 7, 40, 130]);
             let start = START.saturating_add(Duration::from_secs(round * 400 + random.below(900)));
             let step = Duration::from_millis(random.below(4000));
-            batches.push(batch(
-                source,
-                1,
-                *sequence,
-                sampler.events(start, step, count),
-            ));
+            let records = match source {
+                "mixed" => sampler.records(start, step, count),
+                logs if logs.starts_with("logs:") => sampler.lines(start, step, count),
+                _ => sampler.events(start, step, count),
+            };
+            batches.push(batch(source, 1, *sequence, records));
         }
         for appended in append(store, batches) {
             if let Appended::Stored(events) = appended {
@@ -352,13 +370,19 @@ fn answers_equal_the_model(store: &dyn RecordStore, seed: u64) {
 }
 
 fn compare(store: &dyn RecordStore, model: &Model, random: &mut Random, context: &str) {
+    let statistics = store.statistics();
     assert_eq!(
-        store.statistics().events,
-        model.events.len() as u64,
+        (statistics.events, statistics.logs.lines),
+        (model.count(Kinds::EVENTS), model.count(Kinds::LOGS)),
         "{context}"
     );
     for text in QUERIES {
+        // Over all rounds and seeds each has its turn.
+        if random.below(3) == 0 {
+            continue;
+        }
         let filter = filter(text);
+        let kinds = *random.pick(&[Kinds::EVENTS, Kinds::LOGS, Kinds::ALL]);
         let range = if random.below(3) == 0 {
             TimeRange::ALL
         } else {
@@ -368,14 +392,16 @@ fn compare(store: &dyn RecordStore, model: &Model, random: &mut Random, context:
         let limit = *random.pick(&[1, 13, 100, 1000]);
         let query = EventQuery {
             range,
+            kinds,
             filter: filter.clone(),
             order,
             after: None,
             limit,
             budget: BUDGET,
         };
-        let context = format!("{context}, `{text}`, {range:?}, {order:?}, limit {limit}");
-        let limited = model.select(&filter, range, order);
+        let context =
+            format!("{context}, `{text}`, {kinds:?}, {range:?}, {order:?}, limit {limit}");
+        let limited = model.select(&filter, range, kinds, order);
         if limit > 1 || limited.len() < 50 {
             let found = all_pages(store, &query);
             let ids = |events: &[qw_event::StoredEvent]| -> Vec<u64> {
@@ -390,12 +416,13 @@ fn compare(store: &dyn RecordStore, model: &Model, random: &mut Random, context:
         let histogram = store
             .histogram(&HistogramQuery {
                 range,
+                kinds,
                 filter: filter.clone(),
                 step,
                 budget: BUDGET,
             })
             .expect("a histogram");
-        let expected = model.histogram(&filter, range, step);
+        let expected = model.histogram(&filter, range, kinds, step);
         assert_eq!(
             histogram.buckets, expected,
             "histogram, step {step:?}: {context}"
@@ -421,6 +448,9 @@ fn compare(store: &dyn RecordStore, model: &Model, random: &mut Random, context:
             "fd.name",
             "user.uid",
             "source",
+            "kind",
+            "level",
+            "status",
             "nothing",
         ]
         .map(str::to_owned)
@@ -428,6 +458,7 @@ fn compare(store: &dyn RecordStore, model: &Model, random: &mut Random, context:
         let limit = *random.pick(&[1, 3, 50]);
         let query = FacetQuery {
             range,
+            kinds,
             filter,
             fields,
             limit,
@@ -446,8 +477,9 @@ fn compare(store: &dyn RecordStore, model: &Model, random: &mut Random, context:
         assert!(facets.complete, "facets: {context}");
     }
     for range in [TimeRange::ALL, some_range(random)] {
-        let containers = store.container_activity(range).expect("activity");
-        let expected = model.containers(range);
+        let kinds = *random.pick(&[Kinds::EVENTS, Kinds::LOGS, Kinds::ALL]);
+        let containers = store.container_activity(range, kinds).expect("activity");
+        let expected = model.containers(range, kinds);
         assert_eq!(
             containers.len(),
             expected.len(),
@@ -456,8 +488,12 @@ fn compare(store: &dyn RecordStore, model: &Model, random: &mut Random, context:
         for (found, expected) in containers.iter().zip(&expected) {
             assert_eq!(found, expected, "containers: {context}, {range:?}");
         }
-        let rules = store.rule_activity(range).expect("activity");
-        assert_eq!(rules, model.rules(range), "rules: {context}, {range:?}");
+        let rules = store.rule_activity(range, kinds).expect("activity");
+        assert_eq!(
+            rules,
+            model.rules(range, kinds),
+            "rules: {context}, {kinds:?}, {range:?}"
+        );
     }
     let last = store.last_id().0;
     for _ in 0..20 {
@@ -469,17 +505,18 @@ fn compare(store: &dyn RecordStore, model: &Model, random: &mut Random, context:
             "{id}: {context}"
         );
         let limit = 1 + random.below(60) as usize;
+        let kinds = *random.pick(&[Kinds::EVENTS, Kinds::LOGS, Kinds::ALL]);
         let after: Vec<_> = model
             .events
             .iter()
-            .filter(|stored| stored.id > id)
+            .filter(|stored| stored.id > id && kinds.contains(stored.event.kind))
             .take(limit)
             .cloned()
             .collect();
         assert_eq!(
-            store.events_after(id, limit).expect("events"),
+            store.events_after(id, limit, kinds).expect("events"),
             after,
-            "after {id}: {context}"
+            "after {id}: {kinds:?}, {context}"
         );
     }
 }
@@ -518,7 +555,7 @@ fn retention_drops_the_oldest(store: &dyn RecordStore) {
     let max_age = Duration::from_secs(4 * 3600);
     let retention = Retention {
         max_age: Some(max_age),
-        max_size_bytes: None,
+        ..Retention::default()
     };
     let done = store.maintain(now, &retention).expect("maintenance");
     let kept = all_pages(store, &everything(Order::OldestFirst, 1000));
@@ -539,8 +576,8 @@ fn retention_drops_the_oldest(store: &dyn RecordStore) {
     compare(store, &model, &mut Random::new(17), "after retention");
 
     let retention = Retention {
-        max_age: None,
         max_size_bytes: Some(1),
+        ..Retention::default()
     };
     store.maintain(now, &retention).expect("maintenance");
     assert_eq!(
@@ -555,6 +592,7 @@ fn retention_drops_the_oldest(store: &dyn RecordStore) {
     );
     let histogram = store.histogram(&HistogramQuery {
         range: TimeRange::ALL,
+        kinds: Kinds::ALL,
         filter: Filter::everything(),
         step: Duration::from_secs(60),
         budget: BUDGET,
@@ -564,6 +602,68 @@ fn retention_drops_the_oldest(store: &dyn RecordStore) {
         store.statistics().events,
         "roll-ups count what is kept"
     );
+}
+
+/// Events and lines of the same containers at the same times: each kind goes by its own retention, and
+/// what goes of one kind leaves the figures of the other alone.
+fn logs_have_their_own_bounds(store: &dyn RecordStore) {
+    let mut sampler = Sampler::new(19);
+    let mut model = Model::default();
+    for sequence in 1..=6_u64 {
+        let start = START.saturating_add(Duration::from_secs(sequence * 3600));
+        let step = Duration::from_secs(2);
+        let batches = vec![
+            batch("falco", 1, sequence, sampler.events(start, step, 150)),
+            batch("logs:a", 1, sequence, sampler.lines(start, step, 150)),
+        ];
+        for appended in append(store, batches) {
+            if let Appended::Stored(events) = appended {
+                model.events.extend(events.iter().cloned());
+            }
+        }
+    }
+    compare(store, &model, &mut Random::new(19), "both kinds");
+    let now = START.saturating_add(Duration::from_secs(8 * 3600));
+    let mut step = |retention: &Retention, kept: Kinds, context: &str| {
+        store.maintain(now, retention).expect("maintenance");
+        let ids: std::collections::BTreeSet<_> =
+            all_pages(store, &everything(Order::OldestFirst, 1000))
+                .iter()
+                .map(|stored| stored.id)
+                .collect();
+        let before = model.events.len();
+        assert!(
+            model
+                .events
+                .iter()
+                .all(|stored| !kept.contains(stored.event.kind) || ids.contains(&stored.id)),
+            "{context}: nothing of the other kind is dropped"
+        );
+        model.retain(|stored| ids.contains(&stored.id));
+        compare(store, &model, &mut Random::new(23), context);
+        before - model.events.len()
+    };
+    let of_logs = |logs| Retention {
+        logs,
+        ..Retention::default()
+    };
+    let by_age = LogRetention {
+        max_age: Some(Duration::from_secs(4 * 3600)),
+        max_size_bytes: None,
+    };
+    step(&of_logs(by_age), Kinds::EVENTS, "logs by age");
+    let by_age = Retention {
+        max_age: Some(Duration::from_secs(1800)),
+        ..Retention::default()
+    };
+    assert_eq!(step(&by_age, Kinds::LOGS, "events by age"), 900);
+    let by_size = LogRetention {
+        max_age: Some(Duration::from_secs(1)),
+        max_size_bytes: Some(1),
+    };
+    assert!(step(&of_logs(by_size), Kinds::EVENTS, "logs by size") > 0);
+    assert_eq!(store.statistics().logs.segment_bytes, 0);
+    assert_eq!(store.last_id(), EventId(1800));
 }
 
 /// Checks a store of state. `open` opens an empty one each time it is called.

@@ -42,7 +42,7 @@ use std::{
 
 use parking_lot::{Mutex, RwLock};
 use parquet::file::properties::WriterProperties;
-use qw_event::{Batch, EventId, SourceId, StoredEvent, Timestamp};
+use qw_event::{Batch, EventId, RecordKind, SourceId, StoredEvent, Timestamp};
 use rusqlite::{Connection, TransactionBehavior};
 
 pub use self::{
@@ -51,8 +51,9 @@ pub use self::{
 };
 use crate::{
     Appended, Companion, ContainerActivity, EventPage, EventQuery, FacetQuery, Facets, Histogram,
-    HistogramQuery, KeyRange, Maintenance, QueryError, RecordStore, Retention, RuleActivity,
-    SourceCursor, StateChange, StateStore, StoreError, StoreStatistics, TimeRange,
+    HistogramQuery, KeyRange, Kinds, Maintenance, OwnedStateChange, QueryError, RecordStore,
+    Retention, RuleActivity, SourceCursor, StateChange, StateStore, StoreError, StoreStatistics,
+    TimeRange,
     embedded::{
         catalogue::Readers,
         hot::HotChunk,
@@ -152,15 +153,17 @@ struct Writer {
 struct View {
     segments: Arc<[Arc<Segment>]>,
     hot: Vec<Arc<HotChunk>>,
-    hot_events: usize,
-    hot_bytes: usize,
+    /// Records in `hot` by kind, index = its number.
+    hot_events: [usize; RecordKind::ALL.len()],
+    /// Memory they take, bytes.
+    hot_bytes: [usize; RecordKind::ALL.len()],
     last_id: u64,
 }
 
 impl View {
     fn push_hot(&mut self, chunk: Arc<HotChunk>) {
-        self.hot_events += chunk.events.len();
-        self.hot_bytes += chunk.bytes;
+        self.hot_events[chunk.kind as usize] += chunk.events.len();
+        self.hot_bytes[chunk.kind as usize] += chunk.bytes;
         self.hot.push(chunk);
     }
 
@@ -177,11 +180,15 @@ impl View {
             .collect();
     }
 
-    /// Removes the hot chunks up to the event numbered `last_id`.
-    fn drop_hot_through(&mut self, last_id: u64) {
-        self.hot.retain(|chunk| chunk.first_id() > last_id);
-        self.hot_events = self.hot.iter().map(|chunk| chunk.events.len()).sum();
-        self.hot_bytes = self.hot.iter().map(|chunk| chunk.bytes).sum();
+    /// Removes the hot chunks of `kind` up to the record numbered `last_id`.
+    fn drop_hot_through(&mut self, kind: RecordKind, last_id: u64) {
+        self.hot_events = Default::default();
+        self.hot_bytes = Default::default();
+        for chunk in std::mem::take(&mut self.hot) {
+            if chunk.kind != kind || chunk.first_id() > last_id {
+                self.push_hot(chunk);
+            }
+        }
     }
 }
 
@@ -253,8 +260,13 @@ impl RecordStore for Embedded {
         Ok(self.search_event(id))
     }
 
-    fn events_after(&self, after: EventId, limit: usize) -> Result<Vec<StoredEvent>, QueryError> {
-        Ok(self.search_after(after, limit))
+    fn events_after(
+        &self,
+        after: EventId,
+        limit: usize,
+        kinds: Kinds,
+    ) -> Result<Vec<StoredEvent>, QueryError> {
+        Ok(self.search_after(after, limit, kinds))
     }
 
     fn histogram(&self, query: &HistogramQuery) -> Result<Histogram, QueryError> {
@@ -265,12 +277,20 @@ impl RecordStore for Embedded {
         self.count_facets(query)
     }
 
-    fn container_activity(&self, range: TimeRange) -> Result<Vec<ContainerActivity>, QueryError> {
-        self.count_containers(range)
+    fn container_activity(
+        &self,
+        range: TimeRange,
+        kinds: Kinds,
+    ) -> Result<Vec<ContainerActivity>, QueryError> {
+        self.count_containers(range, kinds)
     }
 
-    fn rule_activity(&self, range: TimeRange) -> Result<Vec<RuleActivity>, QueryError> {
-        self.count_rules(range)
+    fn rule_activity(
+        &self,
+        range: TimeRange,
+        kinds: Kinds,
+    ) -> Result<Vec<RuleActivity>, QueryError> {
+        self.count_rules(range, kinds)
     }
 
     fn maintain(&self, now: Timestamp, retention: &Retention) -> Result<Maintenance, StoreError> {
@@ -326,6 +346,30 @@ impl StateStore for Embedded {
         };
         self.transact(doing, change, |()| ())
     }
+
+    fn apply_made(
+        &self,
+        make: &mut dyn FnMut() -> Vec<OwnedStateChange>,
+    ) -> Result<(), StoreError> {
+        let doing = "write state";
+        let change = |connection: &Connection| change_states(connection, &make(), doing);
+        self.transact(doing, change, |()| ())
+    }
+}
+
+/// Carries out changes of state within a transaction.
+fn change_states(
+    connection: &Connection,
+    changes: &[OwnedStateChange],
+    doing: &'static str,
+) -> Result<(), StoreError> {
+    for change in changes {
+        let change = change.as_change();
+        check_state(&change)?;
+        catalogue::change_state(connection, &change)
+            .map_err(|source| StoreError::Catalogue { doing, source })?;
+    }
+    Ok(())
 }
 
 /// Refuses a change of state that is over its bounds.

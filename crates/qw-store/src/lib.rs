@@ -1,4 +1,4 @@
-//! Where events and state are kept.
+//! Where events, lines of logs, and state are kept.
 //!
 //! Two traits: [`RecordStore`] (append, query, roll-ups, retention) and [`StateStore`] (everything
 //! that is updated). [`Embedded`] implements both with SQLite as catalogue and hot tail and Parquet
@@ -14,14 +14,15 @@ mod record;
 mod state;
 
 pub use alert::{
-    Accompaniment, AlertAccess, AlertGrouping, AlertPage, AlertQuery, AlertSort, AlertStore,
-    AlertTop, AlertTrendPoint, AlertsWritten, Alone, Companion, ContainerSelection, Occurrence,
-    OwnedStateChange,
+    Accompaniment, AlertAccess, AlertFilter, AlertGrouping, AlertPage, AlertQuery, AlertSort,
+    AlertStore, AlertTop, AlertTrendPoint, AlertsWritten, Alone, Companion, ContainerSelection,
+    Occurrence, OwnedStateChange,
 };
 pub use embedded::{Embedded, FileSink, FileSystem, OpenError, Options, OsFiles};
 pub use record::{
     Appended, ContainerActivity, Cursor, EventPage, EventQuery, Facet, FacetQuery, FacetValue,
-    Facets, Histogram, HistogramBucket, HistogramQuery, Maintenance, Order, PageCursor, QueryError,
-    RecordStore, Retention, RuleActivity, SourceCursor, StoreError, StoreStatistics, TimeRange,
+    Facets, Histogram, HistogramBucket, HistogramQuery, Kinds, LogRetention, LogStatistics,
+    Maintenance, Order, PageCursor, QueryError, RecordStore, Retention, RuleActivity, SourceCursor,
+    StoreError, StoreStatistics, TimeRange,
 };
 pub use state::{KeyRange, StateChange, StateStore};

@@ -9,6 +9,7 @@ mod constraints;
 mod eval;
 mod expression;
 mod fields;
+mod lines;
 mod parse;
 mod search;
 mod tokens;
@@ -17,10 +18,11 @@ use std::sync::Arc;
 
 pub use constraints::{Constraints, Known};
 pub use expression::{Comparison, Expression, Network, Number, Pattern, Value};
-pub(crate) use fields::for_each_output_value;
 pub use fields::{FIELDS, Field, FieldKind, field_value, for_each_value};
+pub(crate) use fields::{canonical_name, for_each_output_value};
+pub(crate) use lines::{for_each_text as for_each_line_text, values_are_words};
 pub use parse::{MAX_DEPTH, MAX_TERMS, MAX_TEXT_BYTES, ParseError, parse};
-use qw_event::{Category, Event, Priority};
+use qw_event::{Category, Event, Priority, RecordKind};
 pub(crate) use tokens::fold;
 pub use tokens::{MAX_TOKEN_BYTES, event_tokens, tokens};
 
@@ -38,6 +40,7 @@ pub struct Filter {
 struct Compiled {
     expression: Expression,
     program: Program,
+    names_kinds: bool,
 }
 
 impl Filter {
@@ -63,7 +66,7 @@ impl Filter {
 
     /// Events whose `field` is one of `values`, regardless of case; nothing when there are none.
     pub fn equals<'a>(field: &str, values: impl IntoIterator<Item = &'a str>) -> Self {
-        let field = fields::canonical_name(field).to_owned();
+        let field = canonical_name(field).to_owned();
         let patterns = values
             .into_iter()
             .map(|value| Pattern::Exact(value.to_owned()))
@@ -113,11 +116,12 @@ impl Filter {
             .is_none_or(|compiled| compiled.program.may_match(known))
     }
 
-    /// True when events with these five values can match.
+    /// True when records with these six values can match.
     ///
     /// Exact (they do match) when [`Constraints::only_rollup_fields`] is true.
     pub fn matches_rollup(
         &self,
+        kind: RecordKind,
         container_id: &str,
         container_name: &str,
         rule: &str,
@@ -125,11 +129,19 @@ impl Filter {
         category: Category,
     ) -> bool {
         self.may_match(&Known {
+            kind: Some(kind),
             container: Some((container_id, container_name)),
             rule: Some(rule),
             priority: Some(priority),
             category: Some(category),
         })
+    }
+
+    /// True when the query itself says which kinds of records it is about.
+    pub fn names_kinds(&self) -> bool {
+        self.compiled
+            .as_deref()
+            .is_some_and(|compiled| compiled.names_kinds)
     }
 
     /// What every matching event has in common, as far as that can be said without events.
@@ -138,6 +150,17 @@ impl Filter {
             Some(compiled) => compiled.program.constraints(),
             None => Constraints::none(),
         }
+    }
+}
+
+fn names_kinds(expression: &Expression) -> bool {
+    match expression {
+        Expression::And(parts) | Expression::Or(parts) => parts.iter().any(names_kinds),
+        Expression::Not(part) => names_kinds(part),
+        Expression::Exists { field }
+        | Expression::Matches { field, .. }
+        | Expression::Compare { field, .. } => fields::is_kind(field),
+        Expression::Everything | Expression::Text(_) => false,
     }
 }
 
@@ -155,6 +178,7 @@ impl From<Expression> for Filter {
         let program = Program::compile(&expression);
         Self {
             compiled: Some(Arc::new(Compiled {
+                names_kinds: names_kinds(&expression),
                 expression,
                 program,
             })),

@@ -1,14 +1,18 @@
-//! The contract of a store of events.
+//! The contract of a store of records: events, and lines of logs.
 
 use std::{collections::BTreeMap, num::ParseIntError, str::FromStr, sync::Arc, time::Duration};
 
-use qw_event::{Batch, Category, EventId, Position, Priority, SourceId, StoredEvent, Timestamp};
+use qw_event::{
+    Batch, Category, EventId, Position, Priority, RecordKind, SourceId, StoredEvent, Timestamp,
+};
 
 use crate::{Alone, Companion, query::Filter};
 
 /// Keeps events and answers questions about them.
 ///
-/// Every implementation passes the conformance suite.
+/// Lines of logs are records of a kind of their own ([`RecordKind`]): numbered, kept and found as events
+/// are, and left out of every answer that is not asked for them ([`Kinds`]). Every implementation passes
+/// the conformance suite.
 pub trait RecordStore: Send + Sync + 'static {
     /// Stores `batches` in order, each with its position, in one transaction.
     ///
@@ -36,8 +40,13 @@ pub trait RecordStore: Send + Sync + 'static {
     /// The event numbered `id`; `None` when there is none or retention has dropped it.
     fn event(&self, id: EventId) -> Result<Option<StoredEvent>, QueryError>;
 
-    /// Events numbered above `after`, in order of their numbers, at most `limit`.
-    fn events_after(&self, after: EventId, limit: usize) -> Result<Vec<StoredEvent>, QueryError>;
+    /// Records of `kinds` numbered above `after`, in order of their numbers, at most `limit`.
+    fn events_after(
+        &self,
+        after: EventId,
+        limit: usize,
+        kinds: Kinds,
+    ) -> Result<Vec<StoredEvent>, QueryError>;
 
     /// Counts per interval and priority.
     fn histogram(&self, query: &HistogramQuery) -> Result<Histogram, QueryError>;
@@ -45,11 +54,20 @@ pub trait RecordStore: Send + Sync + 'static {
     /// The most frequent values of some fields.
     fn facets(&self, query: &FacetQuery) -> Result<Facets, QueryError>;
 
-    /// What each container did in `range`, most recent first, from the roll-ups.
-    fn container_activity(&self, range: TimeRange) -> Result<Vec<ContainerActivity>, QueryError>;
+    /// What each container did in `range`, most recent first, from the roll-ups of `kinds`.
+    fn container_activity(
+        &self,
+        range: TimeRange,
+        kinds: Kinds,
+    ) -> Result<Vec<ContainerActivity>, QueryError>;
 
-    /// The rules that fired in `range`, most frequent first, from the roll-ups.
-    fn rule_activity(&self, range: TimeRange) -> Result<Vec<RuleActivity>, QueryError>;
+    /// The rules that fired in `range`, most frequent first, from the roll-ups of `kinds`; of logs the
+    /// levels of their lines.
+    fn rule_activity(
+        &self,
+        range: TimeRange,
+        kinds: Kinds,
+    ) -> Result<Vec<RuleActivity>, QueryError>;
 
     /// Seals, compacts and applies `retention` as far as is due at `now`; returns what was done.
     fn maintain(&self, now: Timestamp, retention: &Retention) -> Result<Maintenance, StoreError>;
@@ -79,6 +97,64 @@ pub struct SourceCursor {
     pub sequence: u64,
     /// Newest position given; `None` when no batch carried one.
     pub position: Option<Position>,
+}
+
+/// Which kinds of records an answer is made of; of events alone unless something else is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Kinds(u8);
+
+impl Kinds {
+    /// Runtime security events.
+    pub const EVENTS: Self = Self::of(RecordKind::Event);
+    /// Lines of logs.
+    pub const LOGS: Self = Self::of(RecordKind::Log);
+    /// Records of every kind.
+    pub const ALL: Self = Self::EVENTS.union(Self::LOGS);
+    /// Nothing at all.
+    pub const NONE: Self = Self(0);
+
+    /// The records of `kind`.
+    pub const fn of(kind: RecordKind) -> Self {
+        Self(1 << kind as u8)
+    }
+
+    /// What is in this set or in `other`.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// What is in this set and in `other`.
+    #[must_use]
+    pub const fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// True when records of `kind` are in the set.
+    pub const fn contains(self, kind: RecordKind) -> bool {
+        self.0 & Self::of(kind).0 != 0
+    }
+
+    /// The kinds in the set, in the order of their numbers.
+    pub fn iter(self) -> impl Iterator<Item = RecordKind> {
+        RecordKind::ALL
+            .into_iter()
+            .filter(move |kind| self.contains(*kind))
+    }
+}
+
+impl Default for Kinds {
+    fn default() -> Self {
+        Self::EVENTS
+    }
+}
+
+impl FromIterator<RecordKind> for Kinds {
+    fn from_iter<I: IntoIterator<Item = RecordKind>>(kinds: I) -> Self {
+        kinds
+            .into_iter()
+            .fold(Self::NONE, |set, kind| set.union(Self::of(kind)))
+    }
 }
 
 /// Events from `start` (included) to `end` (excluded).
@@ -150,6 +226,8 @@ impl FromStr for PageCursor {
 pub struct EventQuery {
     /// When.
     pub range: TimeRange,
+    /// Of which kinds.
+    pub kinds: Kinds,
     /// Which.
     pub filter: Filter,
     /// Direction by (time, number).
@@ -180,6 +258,8 @@ pub struct EventPage {
 pub struct HistogramQuery {
     /// When; widened outward to whole steps.
     pub range: TimeRange,
+    /// Of which kinds.
+    pub kinds: Kinds,
     /// Which.
     pub filter: Filter,
     /// Width of an interval, at least one second.
@@ -220,6 +300,8 @@ impl HistogramBucket {
 pub struct FacetQuery {
     /// When.
     pub range: TimeRange,
+    /// Of which kinds.
+    pub kinds: Kinds,
     /// Which.
     pub filter: Filter,
     /// Fields by query name, such as `rule`, `container.name`, `proc.name`, `fd.name`.
@@ -272,9 +354,9 @@ pub struct ContainerActivity {
     pub image: Arc<str>,
     /// Events by priority, index = [`Priority::as_number`].
     pub by_priority: [u64; 8],
-    /// Time of the earliest event of the container that is known at all.
+    /// Time of the earliest record of the kinds asked for that is known of the container at all.
     pub first_event: Timestamp,
-    /// Time of its latest event.
+    /// Time of the latest one.
     pub last_event: Timestamp,
 }
 
@@ -291,13 +373,43 @@ pub struct RuleActivity {
     pub count: u64,
 }
 
-/// How long and how much is kept.
+/// How long and how much is kept, of each kind by itself, so that a talkative log drives out no events.
 #[derive(Debug, Clone, Default)]
 pub struct Retention {
     /// Events older than this are dropped; `None` keeps them.
     pub max_age: Option<Duration>,
-    /// The oldest are dropped while the store is larger; `None` sets no bound.
+    /// The oldest events are dropped while their segments and the catalogue are larger together;
+    /// `None` sets no bound.
     pub max_size_bytes: Option<u64>,
+    /// The same for lines of logs.
+    pub logs: LogRetention,
+}
+
+/// How long and how much of logs is kept.
+#[derive(Debug, Clone, Default)]
+pub struct LogRetention {
+    /// Lines older than this are dropped; `None` keeps them.
+    pub max_age: Option<Duration>,
+    /// The oldest lines are dropped while their segments are larger together; `None` sets no bound.
+    pub max_size_bytes: Option<u64>,
+}
+
+impl Retention {
+    /// The greatest age of records of `kind`.
+    pub fn max_age(&self, kind: RecordKind) -> Option<Duration> {
+        match kind {
+            RecordKind::Event => self.max_age,
+            RecordKind::Log => self.logs.max_age,
+        }
+    }
+
+    /// The greatest size of all records of `kind`, in bytes.
+    pub fn max_size_bytes(&self, kind: RecordKind) -> Option<u64> {
+        match kind {
+            RecordKind::Event => self.max_size_bytes,
+            RecordKind::Log => self.logs.max_size_bytes,
+        }
+    }
 }
 
 /// What a round of maintenance did.
@@ -309,7 +421,7 @@ pub struct Maintenance {
     pub compacted: u64,
     /// Segments dropped by age or size.
     pub dropped_segments: u64,
-    /// Events in them.
+    /// Records in them, of every kind.
     pub dropped_events: u64,
 }
 
@@ -320,9 +432,9 @@ pub struct StoreStatistics {
     pub events: u64,
     /// Of these, in the hot tail.
     pub hot_events: u64,
-    /// Sealed segments.
+    /// Sealed segments, of every kind.
     pub segments: u64,
-    /// Bytes of sealed segments and their blooms.
+    /// Bytes of sealed segments and their blooms, of every kind.
     pub segment_bytes: u64,
     /// Bytes of the SQLite files.
     pub catalogue_bytes: u64,
@@ -330,12 +442,29 @@ pub struct StoreStatistics {
     pub oldest: Option<Timestamp>,
     /// Time of the newest event.
     pub newest: Option<Timestamp>,
+    /// Lines of logs.
+    pub logs: LogStatistics,
     /// Commits so far in this process.
     pub commits: u64,
     /// Seconds spent in commits so far in this process.
     pub commit_seconds: f64,
     /// Counters an implementation adds, by name, such as `segments_pruned`.
     pub counters: BTreeMap<&'static str, u64>,
+}
+
+/// How much of logs there is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LogStatistics {
+    /// Lines that can be found.
+    pub lines: u64,
+    /// Of these, in the hot tail.
+    pub hot_lines: u64,
+    /// Bytes of their sealed segments.
+    pub segment_bytes: u64,
+    /// Time of the oldest line.
+    pub oldest: Option<Timestamp>,
+    /// Time of the newest line.
+    pub newest: Option<Timestamp>,
 }
 
 /// Why something could not be stored.

@@ -1,6 +1,6 @@
 //! The contract of a store of state: small documents that are updated.
 
-use crate::StoreError;
+use crate::{OwnedStateChange, StoreError};
 
 /// Keeps small documents (users, tokens, containers, saved views) by collection and key.
 ///
@@ -33,6 +33,18 @@ pub trait StateStore: Send + Sync + 'static {
 
     /// Carries out all changes or none; when it returns they are on disk.
     fn apply(&self, changes: &[StateChange<'_>]) -> Result<(), StoreError>;
+
+    /// As [`StateStore::apply`]; `make` is asked for the changes within the transaction, so that nobody
+    /// else writes between what it looks at and what is stored. Enough as it is for a store with one
+    /// writer.
+    fn apply_made(
+        &self,
+        make: &mut dyn FnMut() -> Vec<OwnedStateChange>,
+    ) -> Result<(), StoreError> {
+        let made = make();
+        let changes: Vec<StateChange<'_>> = made.iter().map(OwnedStateChange::as_change).collect();
+        self.apply(&changes)
+    }
 }
 
 /// Keys between two others, neither of which is included; `None` leaves an end open.

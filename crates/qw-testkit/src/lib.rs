@@ -9,6 +9,7 @@ pub mod oidc;
 mod part;
 pub mod prometheus;
 pub mod quaywatch;
+pub mod registry;
 pub mod rsyslog;
 
 use std::{

@@ -1,7 +1,7 @@
 //! From system calls to what Falco would say about them under the rules of `deploy/falco`.
 //!
-//! Follows every thread from the engine's daemon on: who started whom, what each is called, which
-//! container it is in, as whom it acts, and what its sockets are.
+//! Follows every thread from `runc` on: who started whom, what each is called, which container it
+//! is in, as whom it acts, and what its sockets are.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -41,7 +41,6 @@ pub(crate) struct Converter<'a> {
     first: HashMap<usize, u32>,
     /// Calls of threads whose start has not been seen yet.
     waiting: HashMap<u32, Vec<Line>>,
-    started: bool,
     lines: Vec<FalcoLine>,
 }
 
@@ -146,8 +145,22 @@ impl<'a> Converter<'a> {
             sockets: HashMap::new(),
             first: HashMap::new(),
             waiting: HashMap::new(),
-            started: false,
             lines: Vec::new(),
+        }
+    }
+
+    /// Says that the process `runc`, started by the shim `shim`, is told of from now on.
+    pub(crate) fn root(&mut self, runc: u32, shim: u32) {
+        for (process, parent, name) in [(shim, 0, "containerd-shim"), (runc, shim, "runc")] {
+            let state = Process {
+                parent,
+                threads: 1,
+                folder: "/".to_owned(),
+                ..Process::default()
+            };
+            self.processes.insert(process, state);
+            let name = name.to_owned();
+            self.threads.insert(process, Thread { process, name });
         }
     }
 
@@ -160,10 +173,6 @@ impl<'a> Converter<'a> {
         };
         let mut queue = VecDeque::from([thread]);
         while let Some((thread, line)) = queue.pop_front() {
-            if !self.started {
-                self.started = true;
-                self.begin(thread);
-            }
             if !self.threads.contains_key(&thread) {
                 self.waiting.entry(thread).or_default().push(line);
                 continue;
@@ -185,23 +194,6 @@ impl<'a> Converter<'a> {
     pub(crate) fn finish(mut self) -> (Vec<FalcoLine>, usize) {
         self.lines.sort_by_key(|line| line.time);
         (self.lines, self.waiting.values().map(Vec::len).sum())
-    }
-
-    fn begin(&mut self, thread: u32) {
-        let process = Process {
-            threads: 1,
-            folder: "/".to_owned(),
-            ..Process::default()
-        };
-        self.processes.insert(thread, process);
-        let name = "dockerd".to_owned();
-        self.threads.insert(
-            thread,
-            Thread {
-                process: thread,
-                name,
-            },
-        );
     }
 
     fn end(&mut self, thread: u32) {
@@ -726,10 +718,8 @@ mod tests {
         let create = format!(
             r#"3 1.0 execve("/usr/bin/runc", ["runc", "create", "{ID}"], 0x0 /* 1 var */) = 0 <0.1>"#
         );
+        converter.root(3, 2);
         let start = [
-            "1 1.0 clone(child_stack=NULL, flags=SIGCHLD) = 2 <0.1>",
-            r#"2 1.0 execve("/usr/bin/containerd-shim-runc-v2", ["shim"], 0x0 /* 1 var */) = 0 <0.1>"#,
-            "2 1.0 vfork() = 3 <0.1>",
             &create,
             // The child acts before the start of it is told.
             r#"5 1.1 prctl(PR_SET_NAME, "runc:[2:INIT]") = 0 <0.1>"#,

@@ -205,6 +205,11 @@ pub(crate) fn member<'a>(structure: &'a str, key: &str) -> Option<&'a str> {
     end.map_or(Some(rest), |end| rest.get(..end))
 }
 
+/// When a line of a trace was written: nanoseconds since 1970.
+pub(crate) fn time(line: &str) -> Option<u64> {
+    nanoseconds(line.split_whitespace().nth(1)?)
+}
+
 /// `1.000000002` as nanoseconds.
 fn nanoseconds(text: &str) -> Option<u64> {
     let (seconds, fraction) = text.split_once('.')?;

@@ -13,8 +13,8 @@ import { Empty, ErrorBox, errorText, Loading } from "../../components/states";
 import { TimePicker } from "../../components/time-picker";
 import { ExactTime } from "../../components/time";
 import { toast } from "../../components/toast";
+import { addressNow, changed } from "../../lib/address";
 import { formatCount } from "../../lib/format";
-import { changed } from "../alerts/trend-panel";
 import "./access.css";
 
 const PAGE_SIZE = 100;
@@ -24,7 +24,7 @@ const FORMATS = ["csv", "ndjson"] as const;
 export function Audit() {
   const { t, i18n } = useTranslation();
   const [search, setSearch] = useSearchParams();
-  const set = (change: Record<string, string>) => setSearch(changed(search, change), { replace: true });
+  const set = (change: Record<string, string>) => setSearch(changed(addressNow(), change), { replace: true });
   const user = search.get("user") ?? "";
   const action = search.get("action") ?? "";
   const outcome = AUDIT_OUTCOMES.find((name) => name === search.get("outcome")) ?? "";

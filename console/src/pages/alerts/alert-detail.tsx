@@ -6,6 +6,7 @@ import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
 import { ApiError, get } from "../../api/client";
 import type { Alert, AlertChange, AlertDetail as Detail, QwEvent } from "../../api/types";
+import { useCanWhole } from "../../app/session";
 import { AlertStateMark } from "../../components/alert-state";
 import { Icon, type IconName } from "../../components/icon";
 import { PriorityMark } from "../../components/priority";
@@ -15,6 +16,7 @@ import { ExactTime, RelativeTime } from "../../components/time";
 import { formatClock, formatCount } from "../../lib/format";
 import { behaviourLink, containerLink, containerQuery, eventsLink } from "../../lib/links";
 import { absoluteRange, type Range } from "../../lib/range";
+import { nodeId } from "../behaviour/tree-model";
 import { plainOutput } from "../events/columns";
 import type { Desk } from "./desk";
 import { MAX_NOTE } from "./dialogs";
@@ -26,6 +28,8 @@ const WHOLE_MS = 1_800_000;
 const EVIDENCE_SHOWN = 10;
 const STORY_SHOWN = 12;
 const STORY_END = 4;
+const BEHAVIOUR_SHOWN = 8;
+const CONTAINERS_SHOWN = 8;
 
 /** The stretch of time around an alert: five minutes before and after. */
 export function aroundOf(alert: Alert): Range {
@@ -69,6 +73,7 @@ export function AlertDetail({ id, known, desk }: AlertDetailProps) {
         <PriorityMark priority={alert.priority} />
         <AlertStateMark state={alert.state} />
         {alert.close_reason && <span className="muted">{t(`closeReason.${alert.close_reason}`)}</span>}
+        {alert.taught > 0 && <span className="state state-good">{t("alerts.taught", { count: alert.taught })}</span>}
         <span className="tag">{t(`alertSource.${alert.source}`)}</span>
         {alert.silenced_by !== null && (
           <Link to="/alerts/silences" className="alert-silenced">
@@ -117,6 +122,8 @@ export function AlertDetail({ id, known, desk }: AlertDetailProps) {
         )}
       </section>
 
+      {data && data.behaviour.length > 0 && <Behaviour alert={data} />}
+
       <Evidence alert={alert} />
 
       <section aria-label={t("alerts.facts")}>
@@ -130,6 +137,19 @@ export function AlertDetail({ id, known, desk }: AlertDetailProps) {
           <dd className="mono">{alert.workload || "–"}</dd>
           <dt>{t("field.container.name")}</dt>
           <dd className="mono">{container.name || container.id.slice(0, 12) || "–"}</dd>
+          {alert.containers.length > 1 && (
+            <>
+              <dt>{t("alerts.containers")}</dt>
+              <dd className="alert-containers">
+                {alert.containers.slice(1, 1 + CONTAINERS_SHOWN).map(({ id, name }) => (
+                  <Link key={id || name} className="mono" to={containerLink(id || name)}>
+                    {name || id.slice(0, 12)}
+                  </Link>
+                ))}
+                {(alert.more_containers || alert.containers.length > 1 + CONTAINERS_SHOWN) && <span className="muted">…</span>}
+              </dd>
+            </>
+          )}
           {container.image && (
             <>
               <dt>{t("event.image")}</dt>
@@ -238,10 +258,13 @@ function ChangeText({ change }: { change: AlertChange }) {
       return t("history.raised");
     case "escalated":
       return t("history.escalated", { priority: t(`priority.${change.priority}`) });
-    case "state":
-      return change.reason
+    case "state": {
+      const what = change.reason
         ? t("history.closed", { who, reason: t(`closeReason.${change.reason}`) })
         : t("history.state", { who, state: t(`alertState.${change.state}`) });
+      if (change.taught) return `${what} · ${t("history.taught", { count: change.taught })}`;
+      return change.untaught ? `${what} · ${t("history.untaught", { count: change.untaught })}` : what;
+    }
     case "assigned":
       return change.assignee ? t("history.assigned", { who, name: change.assignee }) : t("history.unassigned", { who });
     case "note":
@@ -253,15 +276,25 @@ function ChangeText({ change }: { change: AlertChange }) {
 
 function Actions({ alert, desk }: { alert: Alert; desk: Desk }) {
   const { t } = useTranslation();
+  const mayTeach = useCanWhole("manage_profiles");
   const one = [alert];
   const closed = alert.state === "closed";
   return (
     <div className="alert-actions" role="group" aria-label={t("alerts.actions")}>
       {closed ? (
-        <Action icon="refresh" label={t("triage.reopen")} onClick={() => desk.act(one, { action: "reopen" })} />
+        <>
+          <Action icon="refresh" label={t("triage.reopen")} onClick={() => desk.act(one, { action: "reopen" })} />
+          {mayTeach && alert.teachable > 0 && alert.taught === 0 && (
+            <Action icon="profiles" label={t("triage.remember")} onClick={() => desk.act(one, { action: "close", reason: alert.close_reason ?? "expected", teach: true })} />
+          )}
+        </>
       ) : (
         <>
-          <Action icon="check" keyName="e" label={t("triage.acknowledge")} disabled={alert.state === "acknowledged"} onClick={() => desk.act(one, { action: "acknowledge" })} />
+          {alert.state === "acknowledged" ? (
+            <Action icon="refresh" label={t("triage.unacknowledge")} onClick={() => desk.act(one, { action: "unacknowledge" })} />
+          ) : (
+            <Action icon="check" keyName="e" label={t("triage.acknowledge")} onClick={() => desk.act(one, { action: "acknowledge" })} />
+          )}
           <Action icon="play" keyName="i" label={t("triage.start")} disabled={alert.state === "in_progress"} onClick={() => desk.act(one, { action: "start" })} />
           <Action icon="close" keyName="c" label={t("triage.close")} onClick={() => desk.ask("close", one)} />
         </>
@@ -313,6 +346,40 @@ function NoteField({ alert, desk }: { alert: Alert; desk: Desk }) {
         {t("triage.addNote")}
       </button>
     </form>
+  );
+}
+
+/** The nodes of the workload's tree that it is about. */
+function Behaviour({ alert }: { alert: Detail }) {
+  const { t } = useTranslation();
+  const [whole, setWhole] = useState(false);
+  const shown = whole ? alert.behaviour : alert.behaviour.slice(0, BEHAVIOUR_SHOWN);
+  return (
+    <section aria-label={t("alerts.inTree")}>
+      <h3>{t("alerts.inTree")}</h3>
+      <ul className="alert-behaviour">
+        {shown.map(({ branch, operation, process, kind, token }) => {
+          const path = [branch, operation, process, token];
+          return (
+            <li key={`${path.join("\0")}\0${kind}`}>
+              <Link to={behaviourLink(alert.workload, { node: nodeId(path, kind) })}>
+                <span className="muted small nowrap">
+                  {t(`branch.${branch}`)} · {operation} · {process}
+                </span>
+                <span className="mono truncate" title={token}>
+                  {token || t("events.emptyValue")}
+                </span>
+              </Link>
+            </li>
+          );
+        })}
+      </ul>
+      {shown.length < alert.behaviour.length && (
+        <button type="button" className="btn btn-small" onClick={() => setWhole(true)}>
+          {t("alerts.moreBehaviour", { count: alert.behaviour.length - shown.length })}
+        </button>
+      )}
+    </section>
   );
 }
 

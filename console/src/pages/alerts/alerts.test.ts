@@ -11,6 +11,11 @@ const alert = (change: Partial<Alert> = {}): Alert => ({
   priority: "Warning",
   workload: "shop/web",
   container: { id: "c0ffee", name: "web-1", image: "shop/web:1", image_repository: "shop/web", image_tag: "1", image_digest: "", compose_project: "", compose_service: "", k8s_namespace: "", k8s_pod: "" },
+  containers: [
+    { id: "c0ffee", name: "web-1", image: "shop/web:1", last_seen: "2026-11-21T10:05:00Z" },
+    { id: "decaf", name: "web-2", image: "shop/web:0", last_seen: "2026-11-21T10:01:00Z" },
+  ],
+  more_containers: false,
   hostname: "node-1",
   title: "A shell was opened in web-1",
   score: null,
@@ -23,6 +28,8 @@ const alert = (change: Partial<Alert> = {}): Alert => ({
   close_reason: null,
   assignee: null,
   silenced_by: null,
+  teachable: 0,
+  taught: 0,
   changed: "2026-11-21T10:00:00Z",
   ...change,
 });
@@ -49,6 +56,11 @@ describe("filter", () => {
     ["priority=Warning", { priority: "Alert" }, true],
     ["source=profile", {}, false],
     ["container=web-1", {}, true],
+    ["container=web-2", {}, true],
+    ["container=web-3", {}, false],
+    ["image=shop%2Fweb", {}, true],
+    ["image=shop%2Fweb:0", {}, true],
+    ["image=shop%2Fweb:2", {}, false],
     ["assignee=none", { assignee: "ada" }, false],
     ["q=SHELL", {}, true],
     ["q=database", {}, false],
@@ -59,11 +71,19 @@ describe("filter", () => {
 
 describe("triage", () => {
   it.each<[Partial<Alert>, Triage, Triage[]]>([
-    [{}, { action: "acknowledge" }, []],
+    [{}, { action: "acknowledge" }, [{ action: "unacknowledge" }]],
+    [{}, { action: "start" }, [{ action: "unacknowledge" }]],
+    [{ state: "acknowledged" }, { action: "unacknowledge" }, [{ action: "acknowledge" }]],
     [{ state: "in_progress" }, { action: "acknowledge" }, [{ action: "start" }]],
     [{}, { action: "close", reason: "expected" }, [{ action: "reopen" }]],
     [{ state: "acknowledged" }, { action: "close", reason: "expected" }, [{ action: "reopen" }, { action: "acknowledge" }]],
-    [{ state: "closed", close_reason: "duplicate" }, { action: "reopen" }, [{ action: "close", reason: "duplicate" }]],
+    [{ state: "closed", close_reason: "duplicate" }, { action: "reopen" }, [{ action: "close", reason: "duplicate", teach: false }]],
+    [{ state: "closed", close_reason: "expected", taught: 2 }, { action: "reopen" }, [{ action: "close", reason: "expected", teach: true }]],
+    [
+      { state: "closed", close_reason: "expected", teachable: 2 },
+      { action: "close", reason: "expected", teach: true },
+      [{ action: "reopen" }, { action: "close", reason: "expected", teach: false }],
+    ],
     [{ assignee: "ada" }, { action: "assign", assignee: null }, [{ action: "assign", assignee: "ada" }]],
     [{}, { action: "note", text: "seen" }, []],
   ])("%o after %o is undone by %o", (change, triage, expected) => {

@@ -1,6 +1,6 @@
 /** The inbox: what needs attention, most recent first, and everything that is done about it. */
 
-import { keepPreviousData, useInfiniteQuery, useQuery, useQueryClient } from "@tanstack/react-query";
+import { keepPreviousData, useInfiniteQuery, useQuery, useQueryClient, type InfiniteData } from "@tanstack/react-query";
 import { Drawer } from "antd";
 import { useCallback, useDeferredValue, useEffect, useMemo, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
@@ -13,17 +13,21 @@ import { Menu } from "../../components/menu";
 import { PriorityShape } from "../../components/priority";
 import { Empty, ErrorBox, Loading } from "../../components/states";
 import { useNarrow } from "../../components/use-narrow";
+import { addressNow, changed } from "../../lib/address";
 import { formatCompact, formatCount } from "../../lib/format";
+import { curlCommand } from "../sources/connect";
 import { Action, AlertDetail } from "./alert-detail";
 import { AlertList } from "./alert-list";
-import { recount, replaceAlerts, useAlertStream } from "./cache";
+import { recount, replaceAlerts, useAlertStream, withOnTop } from "./cache";
 import { useDesk, useDeskKeys, type Desk } from "./desk";
 import { belongs, EXACT, inTab, narrowed, parametersOf, readFilter, SORTS, TABS, withoutState, type InboxFilter } from "./inbox-state";
-import { AlertTopPanel, AlertTrendPanel, changed } from "./trend-panel";
+import { AlertTopPanel, AlertTrendPanel } from "./trend-panel";
 import "./alerts.css";
 
 const PAGE_SIZE = 200;
 const COUNTS_MS = 10_000;
+/** Scrolled down by more than this, somebody reads. */
+const UNTOUCHED_PX = 400;
 /** Alerts that are remembered as new before the list is read again; beyond that the number alone says it. */
 const MAX_FRESH = 1_000;
 
@@ -33,7 +37,7 @@ export function Alerts() {
   const navigate = useNavigate();
   const narrow = useNarrow();
   const [search, setSearch] = useSearchParams();
-  const set = useCallback((change: Record<string, string>) => setSearch((current) => changed(current, change), { replace: true }), [setSearch]);
+  const set = useCallback((change: Record<string, string>) => setSearch(() => changed(addressNow(), change), { replace: true }), [setSearch]);
   const typed = useMemo(() => readFilter(search), [search]);
   const text = useDeferredValue(typed.text);
   const filter = useMemo(() => ({ ...typed, text }), [typed, text]);
@@ -91,13 +95,21 @@ export function Alerts() {
     document.getElementById("main")?.scrollTo({ top: 0 });
   }, [client]);
 
+  const openId = Number(search.get("alert")) || null;
+
   // --- what happens meanwhile
   const listed = useMemo(() => new Set(list.data?.pages.flatMap((page) => page.items.map(({ id }) => id))), [list.data]);
   const stream = useAlertStream(
     (changedAlerts) => {
       replaceAlerts(client, changedAlerts);
       const news = changedAlerts.filter((alert) => !listed.has(alert.id) && belongs(alert, filter));
-      if (news.length > 0) setFresh((known) => (known.size >= MAX_FRESH ? known : new Set([...known, ...news.map(({ id }) => id)])));
+      if (news.length === 0) return;
+      // Nothing moves under the pointer, nor under somebody at work.
+      const isUntouched =
+        active < 0 && selected.size === 0 && openId === null && fresh.size === 0 && !document.querySelector(".alert-table:hover, dialog[open]") && (document.getElementById("main")?.scrollTop ?? 0) < UNTOUCHED_PX;
+      const hasRoom = filter.sort === "last_seen" && (list.data?.pages[0]?.items.length ?? 0) < PAGE_SIZE + MAX_FRESH;
+      if (isUntouched && hasRoom && list.data) client.setQueryData<InfiniteData<AlertPage>>(["alerts", parameters], (data) => data && withOnTop(data, news));
+      else setFresh((known) => (known.size >= MAX_FRESH ? known : new Set([...known, ...news.map(({ id }) => id)])));
     },
     readAgain,
   );
@@ -108,7 +120,6 @@ export function Alerts() {
     setSelected(new Set());
   }, []);
   const desk = useDesk(onActed);
-  const openId = Number(search.get("alert")) || null;
   const index = Math.min(active, alerts.length - 1);
   const targets = useCallback(() => {
     if (selected.size > 0) return alerts.filter(({ id }) => selected.has(id));
@@ -126,10 +137,12 @@ export function Alerts() {
   const select = useCallback(
     (alert: Alert, at: number, range: boolean) => {
       setActive(at);
+      // Read now: by the time the change is made, this row is the anchor.
+      const from = range && anchor.current >= 0 ? anchor.current : at;
+      const [low, high] = [Math.min(from, at), Math.max(from, at)];
       setSelected((known) => {
         const next = new Set(known);
         const on = !known.has(alert.id);
-        const [low, high] = range && anchor.current >= 0 ? [Math.min(anchor.current, at), Math.max(anchor.current, at)] : [at, at];
         for (const { id } of alerts.slice(low, high + 1)) {
           if (on) next.add(id);
           else next.delete(id);
@@ -193,7 +206,7 @@ export function Alerts() {
         </label>
       </div>
 
-      {!noServer && (narrow ? <Lately narrow={narrow} /> : <LatelyPanels narrow={narrow} />)}
+      {!noServer && (narrow ? <Lately filter={filter} narrow={narrow} /> : <LatelyPanels filter={filter} narrow={narrow} />)}
 
       <section className="panel alerts-inbox" aria-label={t("alerts.inbox")}>
         <div className="alerts-tools">
@@ -276,17 +289,22 @@ export function Alerts() {
   );
 }
 
-function LatelyPanels({ narrow }: { narrow: boolean }) {
+interface LatelyProps {
+  filter: InboxFilter;
+  narrow: boolean;
+}
+
+function LatelyPanels({ filter, narrow }: LatelyProps) {
   return (
     <div className="alerts-lately">
-      <AlertTrendPanel narrow={narrow} />
-      <AlertTopPanel />
+      <AlertTrendPanel filter={filter} narrow={narrow} />
+      <AlertTopPanel filter={filter} />
     </div>
   );
 }
 
 /** On a phone the alerts come first, and the charts when they are asked for. */
-function Lately({ narrow }: { narrow: boolean }) {
+function Lately(props: LatelyProps) {
   const { t } = useTranslation();
   const [open, setOpen] = useState(false);
   return (
@@ -295,7 +313,7 @@ function Lately({ narrow }: { narrow: boolean }) {
         <Icon name={open ? "up" : "chevron"} size={13} />
         {t("alerts.lately")}
       </button>
-      {open && <LatelyPanels narrow={narrow} />}
+      {open && <LatelyPanels {...props} />}
     </>
   );
 }
@@ -407,7 +425,7 @@ function NothingOpen({ filter, set, all }: FilterProps & { all: number }) {
   if (narrowed(filter)) {
     return (
       <Empty title={t("alerts.noMatch")}>
-        <button type="button" className="btn" onClick={() => set({ q: "", priority: "", source: "", rule: "", workload: "", container: "", assignee: "" })}>
+        <button type="button" className="btn" onClick={() => set({ q: "", priority: "", source: "", ...Object.fromEntries(EXACT.map((name) => [name, ""])) })}>
           {t("alerts.clearFilters")}
         </button>
       </Empty>
@@ -415,7 +433,7 @@ function NothingOpen({ filter, set, all }: FilterProps & { all: number }) {
   }
   if (all === 0) {
     return (
-      <Empty title={t("alerts.none")} text={t("alerts.noneText")}>
+      <Empty title={t("alerts.none")} text={t("alerts.noneText")} command={curlCommand(window.location.origin, "Warning")} commandLabel={t("alerts.noneCommand")}>
         <Link className="btn" to="/profiles">
           {t("alerts.toProfiles")}
         </Link>

@@ -17,13 +17,18 @@ export function replaceAlerts(client: QueryClient, alerts: readonly Alert[]): vo
   }
 }
 
+/** `data` with the newest alerts before all others. */
+export function withOnTop(data: InfiniteData<AlertPage>, news: readonly Alert[]): InfiniteData<AlertPage> {
+  const [first, ...rest] = data.pages;
+  if (!first) return data;
+  const newest = [...news].sort((a, b) => Date.parse(b.last_seen) - Date.parse(a.last_seen) || b.id - a.id);
+  return { ...data, pages: [{ ...first, items: [...newest, ...first.items] }, ...rest] };
+}
+
 /** Asks anew for what only counts. */
 export function recount(client: QueryClient): void {
   for (const key of ["alerts-counts", "alerts-new"]) void client.invalidateQueries({ queryKey: [key] });
 }
-
-/** No event is Emergency and Debug: the stream brings alerts alone. */
-const NO_EVENTS = "priority:Emergency and priority:Debug";
 
 /** Hears of alerts as they are raised, grow and are triaged, as long as the page is open. */
 export function useAlertStream(onAlerts: (alerts: Alert[]) => void, onReturn: () => void): StreamState {
@@ -35,7 +40,7 @@ export function useAlertStream(onAlerts: (alerts: Alert[]) => void, onReturn: ()
   useEffect(() => {
     let lost = false;
     const stream = new EventStream(
-      { query: NO_EVENTS },
+      { types: "alert" },
       {
         onAlerts: (alerts) => handlers.current.onAlerts(alerts),
         onState: (next) => {

@@ -22,9 +22,14 @@ export interface Desk {
   maySilence: boolean;
   act: (alerts: readonly Alert[], triage: Triage) => void;
   ask: (question: Question, alerts: readonly Alert[]) => void;
+  /** Takes back what was done last, as long as that is fresh in mind. */
+  undo: () => void;
   /** The question that is open; stands anywhere on the page. */
   dialog: ReactNode;
 }
+
+/** How long the key takes back what was done; its message is gone before. */
+const UNDO_MS = 60_000;
 
 /** `onActed` hears of alerts that the person has just changed. */
 export function useDesk(onActed?: (alerts: readonly Alert[]) => void): Desk {
@@ -34,10 +39,13 @@ export function useDesk(onActed?: (alerts: readonly Alert[]) => void): Desk {
   const maySilence = useCanWhole("triage");
   const [question, setQuestion] = useState<{ kind: Question; alerts: readonly Alert[] } | null>(null);
 
+  const last = useRef<{ at: number; run: () => void } | null>(null);
+
   const send = useCallback(
     async (ids: number[], triage: Triage) => {
       const { items } = await post<{ items: Alert[] }>("/api/alerts/triage", { ids, ...triage });
       replaceAlerts(client, items);
+      return items;
     },
     [client],
   );
@@ -60,6 +68,7 @@ export function useDesk(onActed?: (alerts: readonly Alert[]) => void): Desk {
       replaceAlerts(client, alerts.map((alert) => applied(alert, triage)));
       onActed?.(alerts);
       const undo = async () => {
+        last.current = null;
         try {
           for (const step of undoOf(alerts, triage)) await send(step.ids, step.triage);
           toast(t("triage.undone"));
@@ -71,11 +80,19 @@ export function useDesk(onActed?: (alerts: readonly Alert[]) => void): Desk {
         }
       };
       const ids = alerts.map(({ id }) => id);
+      last.current = null;
       send(ids, triage)
-        .then(() => {
+        .then((answered) => {
           const canUndo = undoOf(alerts, triage).length > 0;
           const values = { count: alerts.length, id: ids[0], assignee: triage.action === "assign" ? (triage.assignee ?? t("triage.nobody")) : "" };
-          toast(t(`triage.done.${triage.action}`, values), "success", canUndo ? { label: t("triage.undo"), run: () => void undo() } : undefined);
+          const taught = triage.action === "close" ? answered.reduce((sum, alert) => sum + alert.taught, 0) : 0;
+          const run = () => void undo();
+          if (canUndo) last.current = { at: Date.now(), run };
+          toast(
+            t(`triage.done.${triage.action}`, values) + (taught > 0 ? ` · ${t("triage.taught", { count: taught })}` : ""),
+            "success",
+            canUndo ? { label: t("triage.undo"), keyName: "u", run } : undefined,
+          );
         })
         .catch((error: unknown) => {
           replaceAlerts(client, alerts);
@@ -96,6 +113,12 @@ export function useDesk(onActed?: (alerts: readonly Alert[]) => void): Desk {
     [allowed, maySilence],
   );
 
+  const undo = useCallback(() => {
+    const recent = last.current && Date.now() - last.current.at < UNDO_MS ? last.current : null;
+    if (recent) recent.run();
+    else toast(t("triage.nothingToUndo"), "error");
+  }, [t]);
+
   const done = () => setQuestion(null);
   const answer = (triage: Triage) => {
     if (question) act(question.alerts, triage);
@@ -103,13 +126,13 @@ export function useDesk(onActed?: (alerts: readonly Alert[]) => void): Desk {
   };
   const dialog = question && (
     <>
-      {question.kind === "close" && <CloseDialog count={question.alerts.length} onClose={done} onAnswer={answer} />}
+      {question.kind === "close" && <CloseDialog alerts={question.alerts} onClose={done} onAnswer={answer} />}
       {question.kind === "assign" && <AssignDialog alerts={question.alerts} onClose={done} onAnswer={answer} />}
       {question.kind === "note" && <NoteDialog count={question.alerts.length} onClose={done} onAnswer={answer} />}
       {question.kind === "silence" && <SilenceDialog matchers={matchersFor(question.alerts)} onClose={done} />}
     </>
   );
-  return { allowed, maySilence, act, ask, dialog };
+  return { allowed, maySilence, act, ask, undo, dialog };
 }
 
 /** The keys of triage, for the alerts that `targets` names when one is pressed. */
@@ -122,6 +145,11 @@ export function useDeskKeys(desk: Desk, targets: () => readonly Alert[]): void {
     const onKey = (event: KeyboardEvent) => {
       if (!isFree(event) || event.shiftKey) return;
       const { desk: current, targets: ofNow } = latest.current;
+      if (event.key === "u" && current.allowed) {
+        event.preventDefault();
+        current.undo();
+        return;
+      }
       const alerts = ofNow();
       if (alerts.length === 0) return;
       if (event.key === "e") current.act(alerts, { action: "acknowledge" });

@@ -20,13 +20,16 @@ export interface InboxFilter {
   rule: string;
   workload: string;
   container: string;
+  /** Repository, with or without its tag. */
+  image: string;
+  namespace: string;
   /** User; `none` for nobody. */
   assignee: string;
   sort: Sort;
 }
 
 /** The filters that are single values, with the parameter that carries each. */
-export const EXACT = ["rule", "workload", "container", "assignee"] as const;
+export const EXACT = ["rule", "workload", "container", "image", "namespace", "assignee"] as const;
 
 export function readFilter(search: URLSearchParams): InboxFilter {
   const one = <T extends string>(name: string, choices: readonly T[]) => choices.find((choice) => choice === search.get(name));
@@ -39,6 +42,8 @@ export function readFilter(search: URLSearchParams): InboxFilter {
     rule: search.get("rule") ?? "",
     workload: search.get("workload") ?? "",
     container: search.get("container") ?? "",
+    image: search.get("image") ?? "",
+    namespace: search.get("namespace") ?? "",
     assignee: search.get("assignee") ?? "",
     sort: one("sort", SORTS) ?? "last_seen",
   };
@@ -59,8 +64,16 @@ export function withoutState(filter: InboxFilter): Parameters {
     rule: filter.rule,
     workload: filter.workload,
     container: filter.container,
+    image: filter.image,
+    namespace: filter.namespace,
     assignee: filter.assignee,
   };
+}
+
+/** Parameters of the trend and of what is most active: what concerns the alerts' origin, but not `without`. */
+export function originOf(filter: InboxFilter, without = ""): Parameters {
+  const { rule, workload, container, image, namespace, priority, source } = filter;
+  return { rule, workload, container, image, namespace, priority, source, ...(without ? { [without]: "" } : {}) };
 }
 
 export function inTab(state: AlertState, tab: Tab): boolean {
@@ -78,11 +91,15 @@ export function belongs(alert: Alert, filter: InboxFilter): boolean {
     (filter.silenced || alert.silenced_by === null) &&
     (!filter.rule || alert.rule === filter.rule) &&
     (!filter.workload || alert.workload === filter.workload) &&
-    (!filter.container || filter.container === container.id || filter.container === container.name) &&
+    (!filter.container || alert.containers.some(({ id, name }) => filter.container === id || filter.container === name)) &&
+    (!filter.image || alert.containers.some(({ image }) => isOfImage(image, filter.image))) &&
+    (!filter.namespace || filter.namespace === container.k8s_namespace) &&
     (!filter.assignee || (filter.assignee === "none" ? alert.assignee === null : alert.assignee === filter.assignee)) &&
     (text === "" || [alert.title, alert.rule, alert.workload, container.name, container.id].some((part) => part.toLowerCase().includes(text)))
   );
 }
+
+const isOfImage = (image: string, wanted: string) => image === wanted || image.startsWith(`${wanted}:`) || image.startsWith(`${wanted}@`);
 
 /** How many filters beside the state narrow the list. */
 export function narrowed(filter: InboxFilter): boolean {

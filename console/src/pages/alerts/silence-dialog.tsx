@@ -1,9 +1,9 @@
-/** A new silence: what it keeps quiet, for how long, and why. */
+/** A new silence, or another end for one: what it keeps quiet, for how long, and why. */
 
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
-import { post, serverNow } from "../../api/client";
+import { ApiError, post, remove, serverNow } from "../../api/client";
 import { MATCHER_FIELDS, MATCHER_OPERATORS, type Matcher, type MatcherField, type MatcherOperator, type Silence } from "../../api/types";
 import { Dialog } from "../../components/dialog";
 import { Icon } from "../../components/icon";
@@ -17,18 +17,34 @@ const SPANS = [1, 4, 24, 168, 720] as const;
 const HOUR_MS = 3_600_000;
 const MAX_MATCHERS = 20;
 
-export function SilenceDialog({ matchers: given, onClose }: { matchers: readonly Matcher[]; onClose: () => void }) {
+interface SilenceDialogProps {
+  matchers: readonly Matcher[];
+  /** The one that the new one takes the place of. */
+  of?: Silence;
+  onClose: () => void;
+}
+
+export function SilenceDialog({ matchers: given, of, onClose }: SilenceDialogProps) {
   const { t } = useTranslation();
   const client = useQueryClient();
   const [matchers, setMatchers] = useState<Matcher[]>(given.length > 0 ? [...given] : [{ field: "rule", operator: "equal", value: "" }]);
   const [hours, setHours] = useState<number>(4);
-  const [comment, setComment] = useState("");
+  const [comment, setComment] = useState(of?.comment ?? "");
   const ends = new Date(serverNow() + hours * HOUR_MS);
   const change = (index: number, part: Partial<Matcher>) => setMatchers(matchers.map((matcher, at) => (at === index ? { ...matcher, ...part } : matcher)));
   const create = useMutation({
-    mutationFn: () => post<Silence>("/api/silences", { matchers, ends: new Date(serverNow() + hours * HOUR_MS).toISOString(), comment: comment.trim() }),
+    mutationFn: async () => {
+      const made = await post<Silence>("/api/silences", { matchers, ends: new Date(serverNow() + hours * HOUR_MS).toISOString(), comment: comment.trim() });
+      // The new one holds before the old one goes: nothing speaks in between. One that has ended meanwhile is gone already.
+      if (of && of.state !== "expired") {
+        await remove(`/api/silences/${of.id}`).catch((error: unknown) => {
+          if (!(error instanceof ApiError) || error.status !== 404) throw error;
+        });
+      }
+      return made;
+    },
     onSuccess: () => {
-      toast(t("silences.made"));
+      toast(t(of ? "silences.changed" : "silences.made"));
       void client.invalidateQueries({ queryKey: ["silences"] });
       void client.invalidateQueries({ queryKey: ["alerts"] });
       recount(client);
@@ -37,9 +53,9 @@ export function SilenceDialog({ matchers: given, onClose }: { matchers: readonly
   });
   return (
     <Dialog
-      title={t("silences.newTitle")}
+      title={t(of ? "silences.changeTitle" : "silences.newTitle")}
       onClose={onClose}
-      submit={t("silences.create")}
+      submit={of ? undefined : t("silences.create")}
       disabled={create.isPending || matchers.some((matcher) => matcher.value.trim() === "")}
       onSubmit={() => create.mutate()}
     >
@@ -90,7 +106,10 @@ export function SilenceDialog({ matchers: given, onClose }: { matchers: readonly
             </button>
           ))}
         </div>
-        <span className="field-hint nums">{t("silences.until", { time: formatDateTime(ends) })}</span>
+        <span className="field-hint nums">
+          {t("silences.until", { time: formatDateTime(ends) })}
+          {of && ` · ${t("silences.before", { time: formatDateTime(new Date(of.ends)) })}`}
+        </span>
       </div>
       <div className="field">
         <label htmlFor="silence-comment">{t("silences.comment")}</label>

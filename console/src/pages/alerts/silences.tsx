@@ -12,9 +12,9 @@ import { Icon } from "../../components/icon";
 import { Empty, ErrorBox, errorText, Loading } from "../../components/states";
 import { ExactTime, RelativeTime } from "../../components/time";
 import { toast } from "../../components/toast";
+import { addressNow, changed } from "../../lib/address";
 import { recount } from "./cache";
 import { SilenceDialog } from "./silence-dialog";
-import { changed } from "./trend-panel";
 import "./alerts.css";
 
 export function Silences() {
@@ -25,6 +25,7 @@ export function Silences() {
   const maySilence = useCanWhole("triage");
   const [creating, setCreating] = useState(false);
   const [ending, setEnding] = useState<Silence | null>(null);
+  const [changing, setChanging] = useState<Silence | null>(null);
   const { data, error, refetch } = useQuery({
     queryKey: ["silences"],
     queryFn: ({ signal }) => get<Page<Silence>>("/api/silences", {}, signal),
@@ -51,7 +52,7 @@ export function Silences() {
         <span className="muted">/</span>
         <h1>{t("silences.title")}</h1>
         <span className="spacer" />
-        <button type="button" className="btn" aria-pressed={expired} onClick={() => setSearch(changed(search, { expired: expired ? "" : "1" }), { replace: true })}>
+        <button type="button" className="btn" aria-pressed={expired} onClick={() => setSearch(changed(addressNow(), { expired: expired ? "" : "1" }), { replace: true })}>
           {t("silences.showExpired")}
         </button>
         {maySilence && (
@@ -103,10 +104,23 @@ export function Silences() {
                       </span>
                     </td>
                     <td className="num">
-                      {maySilence && silence.state !== "expired" && (
-                        <button type="button" className="btn btn-small btn-danger" onClick={() => setEnding(silence)}>
-                          {t("silences.end")}
-                        </button>
+                      {maySilence && (
+                        <span className="row-buttons">
+                          {silence.state === "expired" ? (
+                            <button type="button" className="btn btn-small" onClick={() => setChanging(silence)}>
+                              {t("silences.renew")}
+                            </button>
+                          ) : (
+                            <>
+                              <button type="button" className="btn btn-small" onClick={() => setChanging(silence)}>
+                                {t("silences.change")}
+                              </button>
+                              <button type="button" className="btn btn-small btn-danger" onClick={() => setEnding(silence)}>
+                                {t("silences.end")}
+                              </button>
+                            </>
+                          )}
+                        </span>
                       )}
                     </td>
                   </tr>
@@ -117,6 +131,7 @@ export function Silences() {
         )}
       </div>
       {creating && <SilenceDialog matchers={[]} onClose={() => setCreating(false)} />}
+      {changing && <SilenceDialog matchers={changing.matchers} of={changing} onClose={() => setChanging(null)} />}
       {ending && (
         <Dialog title={t("silences.endTitle")} danger submit={t("silences.end")} disabled={end.isPending} onSubmit={() => end.mutate(ending)} onClose={() => setEnding(null)}>
           <Matchers matchers={ending.matchers} />

@@ -9,25 +9,33 @@ import type { AlertTop, AlertTrend, Page } from "../../api/types";
 import { HistogramPlot, PriorityLegend } from "../../components/chart";
 import { PriorityShape } from "../../components/priority";
 import { ErrorBox, Loading } from "../../components/states";
+import { addressNow, changed } from "../../lib/address";
 import { formatCompact } from "../../lib/format";
 import { eventsLink } from "../../lib/links";
 import { absoluteRange } from "../../lib/range";
+import { originOf, type InboxFilter } from "./inbox-state";
 import { filledTrend } from "./trend";
 
 const SPANS = { "6h": 6, "24h": 24 } as const;
 const WINDOWS = ["5m", "15m"] as const;
-const GROUPS = ["rule", "container", "image"] as const;
+const GROUPS = ["rule", "container", "image", "workload"] as const;
 const REFRESH_MS = 15_000;
 const TOP = 5;
 
-export function AlertTrendPanel({ narrow }: { narrow: boolean }) {
+interface LatelyProps {
+  /** Only alerts of this origin count. */
+  filter: InboxFilter;
+}
+
+export function AlertTrendPanel({ filter, narrow }: LatelyProps & { narrow: boolean }) {
   const { t } = useTranslation();
   const navigate = useNavigate();
   const [search, setSearch] = useSearchParams();
   const span = search.get("trend") === "24h" ? "24h" : "6h";
+  const origin = originOf(filter);
   const { data, error, refetch } = useQuery({
-    queryKey: ["alerts-trend", span],
-    queryFn: ({ signal }) => get<AlertTrend>("/api/alerts/trend", { start: `now-${span}`, end: "now", step: "5m" }, signal),
+    queryKey: ["alerts-trend", span, origin],
+    queryFn: ({ signal }) => get<AlertTrend>("/api/alerts/trend", { ...origin, start: `now-${span}`, end: "now", step: "5m" }, signal),
     refetchInterval: REFRESH_MS,
     placeholderData: keepPreviousData,
   });
@@ -44,7 +52,7 @@ export function AlertTrendPanel({ narrow }: { narrow: boolean }) {
         {!narrow && <PriorityLegend histogram={histogram} />}
         <div className="segmented" role="group" aria-label={t("time.range")}>
           {(Object.keys(SPANS) as (keyof typeof SPANS)[]).map((choice) => (
-            <button key={choice} type="button" aria-pressed={choice === span} onClick={() => setSearch(changed(search, { trend: choice === "6h" ? "" : choice }), { replace: true })}>
+            <button key={choice} type="button" aria-pressed={choice === span} onClick={() => setSearch(changed(addressNow(), { trend: choice === "6h" ? "" : choice }), { replace: true })}>
               {t(`alerts.span.${choice}`)}
             </button>
           ))}
@@ -63,18 +71,20 @@ export function AlertTrendPanel({ narrow }: { narrow: boolean }) {
   );
 }
 
-export function AlertTopPanel() {
+export function AlertTopPanel({ filter }: LatelyProps) {
   const { t, i18n } = useTranslation();
   const [search, setSearch] = useSearchParams();
   const window = WINDOWS.find((choice) => choice === search.get("window")) ?? "15m";
   const by = GROUPS.find((choice) => choice === search.get("by")) ?? "rule";
+  // What it is grouped by stays open: one row alone would say nothing.
+  const origin = originOf(filter, by);
   const { data, error, refetch } = useQuery({
-    queryKey: ["alerts-top", window, by],
-    queryFn: ({ signal }) => get<Page<AlertTop>>("/api/alerts/top", { window, by, limit: TOP }, signal),
+    queryKey: ["alerts-top", window, by, origin],
+    queryFn: ({ signal }) => get<Page<AlertTop>>("/api/alerts/top", { ...origin, window, by, limit: TOP }, signal),
     refetchInterval: REFRESH_MS,
     placeholderData: keepPreviousData,
   });
-  const set = (change: Record<string, string>) => setSearch(changed(search, change), { replace: true });
+  const set = (change: Record<string, string>) => setSearch(changed(addressNow(), change), { replace: true });
   const max = Math.max(1, ...(data?.items.map((item) => item.occurrences) ?? []));
   return (
     <section className="panel" aria-label={t("alerts.top")}>
@@ -118,11 +128,9 @@ export function AlertTopPanel() {
               <span className="num">{formatCompact(item.occurrences, i18n.language)}</span>
             </>
           );
-          // The list can be narrowed to a rule or a container, not to an image: its name finds it.
-          const filter: Record<string, string> = by === "image" ? { q: item.name } : { [by]: item.name };
           return (
             <li key={item.name}>
-              <Link className="alert-top-row" to={{ pathname: "/alerts", search: changed(search, { ...filter, state: "all" }).toString() }}>
+              <Link className="alert-top-row" to={{ pathname: "/alerts", search: changed(search, { [by]: item.name, state: "all" }).toString() }} aria-current={filter[by] === item.name ? "true" : undefined}>
                 {row}
               </Link>
             </li>
@@ -131,14 +139,4 @@ export function AlertTopPanel() {
       </ul>
     </section>
   );
-}
-
-/** `search` with these parameters; empty ones go. */
-export function changed(search: URLSearchParams, change: Record<string, string>): URLSearchParams {
-  const next = new URLSearchParams(search);
-  for (const [name, value] of Object.entries(change)) {
-    if (value) next.set(name, value);
-    else next.delete(name);
-  }
-  return next;
 }

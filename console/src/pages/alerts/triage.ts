@@ -3,8 +3,9 @@
 import type { Alert, AlertState, CloseReason, Matcher } from "../../api/types";
 
 export type Triage =
-  | { action: "acknowledge" | "start" | "reopen" }
-  | { action: "close"; reason: CloseReason }
+  | { action: "acknowledge" | "unacknowledge" | "start" | "reopen" }
+  /** With `teach`, what deviated in it becomes part of its profile. */
+  | { action: "close"; reason: CloseReason; teach?: boolean }
   | { action: "assign"; assignee: string | null }
   | { action: "note"; text: string };
 
@@ -20,6 +21,7 @@ export function applied(alert: Alert, triage: Triage): Alert {
       return to("in_progress");
     case "close":
       return to("closed", triage.reason);
+    case "unacknowledge":
     case "reopen":
       return to("new");
     case "assign":
@@ -31,7 +33,7 @@ export function applied(alert: Alert, triage: Triage): Alert {
 
 /** True where the server would refuse: closed ones are reopened first, open ones cannot be. */
 export function refuses(alert: Alert, { action }: Triage): boolean {
-  if (action === "acknowledge" || action === "start") return alert.state === "closed";
+  if (action === "acknowledge" || action === "unacknowledge" || action === "start") return alert.state === "closed";
   return action === "reopen" && alert.state !== "closed";
 }
 
@@ -40,10 +42,7 @@ export interface UndoStep {
   triage: Triage;
 }
 
-/**
- * What brings `before` back after `triage`, in this order; empty when one of them cannot be brought back:
- * a note stays, and nothing makes an alert unseen again but its closing and reopening.
- */
+/** What brings `before` back after `triage`, in this order; empty when nothing does: a note stays. */
 export function undoOf(before: readonly Alert[], triage: Triage): UndoStep[] {
   const steps: UndoStep[] = [];
   const add = (id: number, step: Triage) => {
@@ -58,17 +57,24 @@ export function undoOf(before: readonly Alert[], triage: Triage): UndoStep[] {
       continue;
     }
     const after = applied(alert, triage);
-    if (after.state === alert.state && after.close_reason === alert.close_reason) continue;
+    if (after.state === alert.state && after.close_reason === alert.close_reason) {
+      // Closed once more, for its profile to learn from it.
+      if (triage.action === "close" && triage.teach && alert.taught === 0 && alert.teachable > 0) {
+        add(alert.id, { action: "reopen" });
+        add(alert.id, { action: "close", reason: triage.reason, teach: false });
+      }
+      continue;
+    }
     if (alert.state === "closed") {
-      add(alert.id, { action: "close", reason: alert.close_reason ?? "resolved" });
+      add(alert.id, { action: "close", reason: alert.close_reason ?? "resolved", teach: alert.taught > 0 });
       continue;
     }
     if (after.state === "closed") add(alert.id, { action: "reopen" });
-    else if (alert.state === "new") return [];
+    else if (alert.state === "new") add(alert.id, { action: "unacknowledge" });
     if (alert.state === "acknowledged") add(alert.id, { action: "acknowledge" });
     if (alert.state === "in_progress") add(alert.id, { action: "start" });
   }
-  const order: TriageName[] = ["reopen", "acknowledge", "start", "close", "assign", "note"];
+  const order: TriageName[] = ["reopen", "unacknowledge", "acknowledge", "start", "close", "assign", "note"];
   return steps.sort((a, b) => order.indexOf(a.triage.action) - order.indexOf(b.triage.action));
 }
 

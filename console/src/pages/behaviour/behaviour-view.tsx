@@ -12,10 +12,10 @@ import { Empty, ErrorBox, errorText, Loading } from "../../components/states";
 import { ExactTime, RelativeTime } from "../../components/time";
 import { toast } from "../../components/toast";
 import { useNarrow } from "../../components/use-narrow";
+import { addressNow, changed } from "../../lib/address";
 import { formatCompact, formatCount, formatDateTime } from "../../lib/format";
 import { behaviourLink, eventsLink, fieldQuery } from "../../lib/links";
 import { absoluteRange } from "../../lib/range";
-import { changed } from "../alerts/trend-panel";
 import { BranchChips } from "../profiles/branch";
 import { NodeMark, NodeShape } from "./node-mark";
 import { TreeList } from "./tree-list";
@@ -43,7 +43,7 @@ export function BehaviourView({ id, container, full }: BehaviourViewProps) {
   const language = i18n.language;
   const narrow = useNarrow();
   const [search, setSearch] = useSearchParams();
-  const set = useCallback((change: Record<string, string>) => setSearch((current) => changed(current, change), { replace: true }), [setSearch]);
+  const set = useCallback((change: Record<string, string>) => setSearch(() => changed(addressNow(), change), { replace: true }), [setSearch]);
 
   // --- what is asked for
   const branch = BRANCHES.find((name) => name === search.get("branch")) ?? null;
@@ -115,16 +115,20 @@ export function BehaviourView({ id, container, full }: BehaviourViewProps) {
       </div>
     );
   }
-  const counts = { all: total.learned + total.seen + total.deviating, learned: total.learned, seen: total.seen, deviating: total.deviating, changed: total.added + total.removed };
+  const counts = { ...total, all: total.learned + total.accepted + total.seen + total.deviating, changed: total.added + total.removed };
   const workload = container ?? workloadQuery(profile.data);
   return (
     <div className={full ? "behaviour behaviour-full" : "behaviour"}>
       {profile.data && (
         <div className="panel behaviour-head">
-          <span className="behaviour-key">
-            <span className="muted small">{t("behaviour.profile")}</span>
-            <span className="mono">{profile.data.key}</span>
-          </span>
+          {profile.data.key !== id && (
+            <span className="behaviour-key">
+              <span className="muted small">{t("behaviour.profile")}</span>
+              <Link className="mono" to={behaviourLink(profile.data.key)}>
+                {profile.data.key}
+              </Link>
+            </span>
+          )}
           <BranchChips profile={profile.data} />
           <span className="spacer" />
           {!full && (
@@ -152,7 +156,7 @@ export function BehaviourView({ id, container, full }: BehaviourViewProps) {
             ))}
           </div>
           <div className="segmented" role="group" aria-label={t("behaviour.states")}>
-            {SHOWN.filter((name) => name !== "changed" || compared).map((name) => (
+            {SHOWN.filter((name) => (name === "changed" ? compared : name !== "accepted" || counts.accepted > 0 || show === name)).map((name) => (
               <button key={name} type="button" aria-pressed={show === name} onClick={() => set({ show: name === "all" ? "" : name })}>
                 {name !== "all" && name !== "changed" && <NodeShape state={name} />}
                 {t(`nodeShown.${name}`)}
@@ -363,6 +367,17 @@ function NodePanel({ node, profileKey, workload, onClose }: { node: BehaviourNod
           <ExactTime time={node.lastSeen} /> {node.lastSeen && <span className="muted">(<RelativeTime time={node.lastSeen} />)</span>}
         </dd>
       </dl>
+      {node.accepted && (
+        <p className="muted small">
+          {t("behaviour.acceptedBy", { name: node.accepted.by || t("history.nobody") })} <RelativeTime time={node.accepted.time} />
+          {node.accepted.alert !== undefined && (
+            <>
+              {" · "}
+              <Link to={`/alerts/${node.accepted.alert}`}>{t("alerts.one", { id: node.accepted.alert })}</Link>
+            </>
+          )}
+        </p>
+      )}
       {node.wildcard && <p className="muted small">{t("behaviour.wildcard")}</p>}
       {node.similar && <p className="muted small">{t("behaviour.similar")}</p>}
       {node.sensitive && <p className="muted small">{t("behaviour.sensitiveText")}</p>}

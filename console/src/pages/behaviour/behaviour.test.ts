@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { NodeState, ProfileDiff, TreeNode } from "../../api/types";
-import { buildTree, eventsQuery, filtered, nodeWith, openFor, rowsOf, totalOf, type BehaviourNode, type TreeFilter } from "./tree-model";
+import { buildTree, eventsQuery, filtered, nodeId, nodeWith, openFor, rowsOf, totalOf, type BehaviourNode, type TreeFilter } from "./tree-model";
 
 const node = (name: string, type: string, state: NodeState, children: TreeNode[] = []): TreeNode => ({ name, type, events_count: 3, metadata: { state }, children });
 
@@ -55,9 +55,15 @@ describe("rows", () => {
   });
 });
 
+it("a node is found by its names", () => {
+  const branches = buildTree(TREE, undefined);
+  expect(nodeWith(branches, nodeId(["process", "execve", "sh", "-c"], "flag"))?.name).toBe("-c");
+  expect(nodeWith(branches, nodeId(["process", "execve"], "operation"))?.level).toBe(2);
+});
+
 it("a comparison marks what came and shows what is gone", () => {
   const branches = buildTree(TREE, DIFF);
-  expect(totalOf(branches)).toEqual({ learned: 2, seen: 1, deviating: 1, added: 1, removed: 1 });
+  expect(totalOf(branches)).toEqual({ learned: 2, accepted: 0, seen: 1, deviating: 1, added: 1, removed: 1 });
   expect(names(branches, { show: "changed" })).toEqual(["process", "execve", "curl", "/usr/bin/curl", "file", "open", "sh", "/etc/passwd"]);
 });
 

@@ -7,6 +7,12 @@ import type { DiffMark } from "./tree-model";
 
 const SHAPES: Record<NodeState | DiffMark, ReactNode> = {
   learned: <path d="M2 6.3 4.9 9.2 10.2 3" fill="none" stroke="currentColor" strokeWidth="1.8" strokeLinecap="round" strokeLinejoin="round" />,
+  accepted: (
+    <>
+      <path d="M1 6.3 3.600 9 7.200 4" fill="none" stroke="currentColor" strokeWidth="1.600" strokeLinecap="round" strokeLinejoin="round" />
+      <path d="M6.200 8.600 7 9.200 11.200 3.400" fill="none" stroke="currentColor" strokeWidth="1.600" strokeLinecap="round" strokeLinejoin="round" />
+    </>
+  ),
   seen: <circle cx="6" cy="6" r="3.9" fill="none" stroke="currentColor" strokeWidth="1.7" strokeDasharray="2.6 1.6" />,
   deviating: (
     <>

@@ -15,6 +15,9 @@ use([TreeChart, TooltipComponent, CanvasRenderer]);
 
 /** Children that are drawn of one node; the rest is counted. */
 const SHOWN = 14;
+const ROOT_WIDTH = 180;
+/** Letters of a name that are drawn; all of it stands in the tooltip. */
+const NAME_LENGTH = 34;
 
 interface DiagramNode {
   name: string;
@@ -25,7 +28,7 @@ interface DiagramNode {
   children: DiagramNode[];
 }
 
-const SYMBOLS: Record<NodeState, string> = { learned: "circle", seen: "diamond", deviating: "triangle" };
+const SYMBOLS: Record<NodeState, string> = { learned: "circle", accepted: "rect", seen: "diamond", deviating: "triangle" };
 
 interface TreeDiagramProps {
   branches: readonly BehaviourNode[];
@@ -85,7 +88,8 @@ export default function TreeDiagram({ branches, kept, height, label, onSelect }:
           {
             type: "tree",
             data: [{ name: "", symbol: "none", itemStyle: { color: colors.border, borderColor: colors.border }, collapsed: false, children: shown.map(draw) }],
-            left: 12,
+            // The node that all branches hang from has no name: most of its column lies outside.
+            left: -ROOT_WIDTH,
             right: 220,
             top: 12,
             bottom: 12,
@@ -93,7 +97,8 @@ export default function TreeDiagram({ branches, kept, height, label, onSelect }:
             symbolSize: 9,
             initialTreeDepth: -1,
             lineStyle: { color: colors.border, width: 1 },
-            label: { position: "right", distance: 6, color: colors.text, fontSize: 11, width: 200, overflow: "truncate" },
+            // On the ground's own colour: the lines to the children begin behind the name.
+            label: { position: "right", distance: 6, color: colors.text, backgroundColor: colors.surface, padding: [1, 4, 1, 0], fontSize: 11, formatter: ({ name }: { name: string }) => (name.length > NAME_LENGTH ? `${name.slice(0, NAME_LENGTH)}…` : name) },
             leaves: { label: { position: "right" } },
             emphasis: { disabled: true },
             expandAndCollapse: true,

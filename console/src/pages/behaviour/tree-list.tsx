@@ -133,7 +133,7 @@ export function TreeList({ rows, selected, narrow, label, onSelect, onToggle }: 
                   {below.deviating > 0 && <span className="tree-deviating">{t("behaviour.deviatingBelow", { count: below.deviating })}</span>}
                   {below.added > 0 && <span className="tree-added">+{below.added}</span>}
                   {below.removed > 0 && <span className="tree-removed">−{below.removed}</span>}
-                  {!narrow && <span className="muted">{t("behaviour.known", { count: below.learned + below.seen })}</span>}
+                  {!narrow && <span className="muted">{t("behaviour.known", { count: below.learned + below.accepted + below.seen })}</span>}
                 </span>
               )}
               <span className="tree-count nums">{formatCompact(node.count, i18n.language)}</span>

@@ -5,18 +5,12 @@
  * filtered in a few milliseconds, so nothing here is kept beyond one pass.
  */
 
-import type { Branch, NodeState, ProfileDiff, TreeNode } from "../../api/types";
+import { NODE_STATES, type Branch, type NodeState, type ProfileDiff, type TreeNode } from "../../api/types";
 import { quoteValue } from "../../query/edit";
 
 export type DiffMark = "added" | "removed";
 
-export interface Below {
-  learned: number;
-  seen: number;
-  deviating: number;
-  added: number;
-  removed: number;
-}
+export type Below = Record<NodeState | DiffMark, number>;
 
 export interface BehaviourNode {
   /** Names from the branch down, with the kind where it tells siblings apart. */
@@ -33,13 +27,15 @@ export interface BehaviourNode {
   wildcard: boolean;
   similar: boolean;
   sensitive: boolean;
+  /** Who said that it belongs to the workload. */
+  accepted: TreeNode["metadata"]["accepted"] | null;
   diff: DiffMark | null;
   below: Below;
   parent: BehaviourNode | null;
   children: BehaviourNode[];
 }
 
-export const SHOWN = ["all", "learned", "seen", "deviating", "changed"] as const;
+export const SHOWN = ["all", ...NODE_STATES, "changed"] as const;
 export type Shown = (typeof SHOWN)[number];
 
 export interface TreeFilter {
@@ -56,14 +52,23 @@ export interface TreeRow {
   siblings: number;
 }
 
-const nothing = (): Below => ({ learned: 0, seen: 0, deviating: 0, added: 0, removed: 0 });
+const nothing = (): Below => ({ learned: 0, accepted: 0, seen: 0, deviating: 0, added: 0, removed: 0 });
+
+const below = (parent: string, name: string, type: string) => `${parent}\u0001${name}\u0002${type}`;
+const KINDS = ["branch", "operation", "process"];
+
+/** Id of the node with these names from the branch down; `type` is that of its last. */
+export function nodeId(path: readonly string[], type: string): string {
+  const [branch = "", ...rest] = path;
+  return rest.reduce((id, name, index) => below(id, name, index + 2 === path.length ? type : KINDS[index + 1]!), branch);
+}
 
 /** The branches of `tree`, with what `diff` has added and what it misses. */
 export function buildTree(tree: TreeNode, diff: ProfileDiff | undefined): BehaviourNode[] {
   const added = new Set(diff?.added.map(({ path, type }) => [...path, type].join("\0")));
   const make = (from: TreeNode, parent: BehaviourNode | null): BehaviourNode => {
     const node: BehaviourNode = {
-      id: parent ? `${parent.id}\u0001${from.name}\u0002${from.type}` : from.name,
+      id: parent ? below(parent.id, from.name, from.type) : from.name,
       path: parent ? [...parent.path, from.name] : [from.name],
       name: from.name,
       type: from.type,
@@ -75,6 +80,7 @@ export function buildTree(tree: TreeNode, diff: ProfileDiff | undefined): Behavi
       wildcard: from.metadata.wildcard ?? false,
       similar: from.metadata.similar ?? false,
       sensitive: from.metadata.sensitive ?? false,
+      accepted: from.metadata.accepted ?? null,
       diff: null,
       below: nothing(),
       parent,
@@ -96,11 +102,11 @@ function addGhost(branches: BehaviourNode[], path: string[], type: string, count
   let parent: BehaviourNode | null = null;
   for (const [index, name] of path.entries()) {
     const isLeaf = index === path.length - 1;
-    const kind = isLeaf ? type : ["branch", "operation", "process"][index]!;
+    const kind = isLeaf ? type : KINDS[index]!;
     let node = siblings.find((other) => other.name === name && other.type === kind);
     if (!node) {
       node = {
-        id: parent ? `${parent.id}\u0001${name}\u0002${kind}` : name,
+        id: parent ? below(parent.id, name, kind) : name,
         path: path.slice(0, index + 1),
         name,
         type: kind,
@@ -112,6 +118,7 @@ function addGhost(branches: BehaviourNode[], path: string[], type: string, count
         wildcard: false,
         similar: false,
         sensitive: false,
+        accepted: null,
         diff: "removed",
         below: nothing(),
         parent,
@@ -141,7 +148,7 @@ function sumUp(node: BehaviourNode): void {
 /** Attributes of all branches, by state and difference. */
 export function totalOf(branches: readonly BehaviourNode[]): Below {
   const sum = nothing();
-  for (const { below } of branches) for (const part of Object.keys(sum) as (keyof Below)[]) sum[part] += below[part];
+  for (const branch of branches) for (const part of Object.keys(sum) as (keyof Below)[]) sum[part] += branch.below[part];
   return sum;
 }
 

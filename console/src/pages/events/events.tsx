@@ -14,6 +14,7 @@ import { Icon } from "../../components/icon";
 import { Empty, ErrorBox, TestEventButton } from "../../components/states";
 import { TimePicker } from "../../components/time-picker";
 import { useNarrow } from "../../components/use-narrow";
+import { addressNow } from "../../lib/address";
 import { formatCompact, formatCount } from "../../lib/format";
 import { absoluteRange, fixRange, isRelative, type FixedRange, type Range } from "../../lib/range";
 import { conjuncts, toggleFilter, type FilterMode } from "../../query/edit";
@@ -46,7 +47,7 @@ export function Events() {
 
   const update = useCallback(
     (change: Partial<EventsState>, replace = false) =>
-      setSearch((current) => writeState({ ...readState(current), ...change }), { replace }),
+      setSearch(() => writeState({ ...readState(addressNow()), ...change }), { replace }),
     [setSearch],
   );
 

@@ -5,7 +5,7 @@ import { useCallback } from "react";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
 import { ApiError, get } from "../../api/client";
-import { PRIORITIES, type AlertPage } from "../../api/types";
+import { PRIORITIES, type AlertPage, type Overview as OverviewData } from "../../api/types";
 import { Icon } from "../../components/icon";
 import { PriorityMark, PriorityShape } from "../../components/priority";
 import { plainProse, Prose } from "../../components/prose";
@@ -21,32 +21,27 @@ const NEWEST = 6;
 const RULES = 6;
 const REFRESH_MS = 15_000;
 
-/** Midnight of today where the browser is. */
-function midnight(): string {
-  const now = new Date();
-  return new Date(now.getFullYear(), now.getMonth(), now.getDate()).toISOString();
+interface AlertsTodayProps {
+  /** How many there are; the rows alone are asked for here. */
+  counts: OverviewData["alerts"];
+  /** The counts are old. */
+  onCounts: () => void;
 }
 
-export function AlertsToday() {
+export function AlertsToday({ counts, onCounts }: AlertsTodayProps) {
   const { t, i18n } = useTranslation();
   const client = useQueryClient();
-  const today = midnight();
   const open = useQuery({
     queryKey: ["alerts-newest", "open"],
     queryFn: ({ signal }) => get<AlertPage>("/api/alerts", { state: "open", silenced: false, limit: NEWEST }, signal),
     refetchInterval: REFRESH_MS,
     placeholderData: keepPreviousData,
   });
-  const ofToday = useQuery({
-    queryKey: ["alerts-newest", "today", today],
-    queryFn: ({ signal }) => get<AlertPage>("/api/alerts", { start: today, silenced: false, limit: 1 }, signal),
-    refetchInterval: REFRESH_MS,
-    placeholderData: keepPreviousData,
-  });
   const again = useCallback(() => {
     void client.invalidateQueries({ queryKey: ["alerts-newest"] });
     recount(client);
-  }, [client]);
+    onCounts();
+  }, [client, onCounts]);
   useAlertStream((alerts) => {
     replaceAlerts(client, alerts);
     const known = new Set(open.data?.items.map(({ id }) => id));
@@ -68,7 +63,7 @@ export function AlertsToday() {
   }
   const { aggregates, items } = open.data;
   const language = i18n.language;
-  const now = ofToday.data?.aggregates;
+  const openNow = counts.open.new + counts.open.acknowledged + counts.open.in_progress;
   const urgent = PRIORITIES.filter((priority) => (aggregates.by_priority[priority] ?? 0) > 0);
   return (
     <section className="panel alerts-today" aria-label={t("nav.alerts")}>
@@ -81,15 +76,15 @@ export function AlertsToday() {
       </div>
       <div className="alerts-today-body">
         <div className="alerts-today-figures">
-          <Link to="/alerts" className={aggregates.total > 0 ? "figure figure-urgent" : "figure"}>
+          <Link to="/alerts" className={openNow > 0 ? "figure figure-urgent" : "figure"}>
             <span className="figure-label">{t("overview.openAlerts")}</span>
-            <span className="figure-value nums">{formatCompact(aggregates.total, language)}</span>
-            <span className="figure-note">{t("overview.newOnes", { count: aggregates.by_state.new, shown: formatCompact(aggregates.by_state.new, language) })}</span>
+            <span className="figure-value nums">{formatCompact(openNow, language)}</span>
+            <span className="figure-note">{t("overview.newOnes", { count: counts.open.new, shown: formatCompact(counts.open.new, language) })}</span>
           </Link>
           <Link to="/alerts?state=all" className="figure">
-            <span className="figure-label">{t("overview.alertsToday")}</span>
-            <span className="figure-value nums">{now ? formatCompact(now.total, language) : "…"}</span>
-            <span className="figure-note">{now ? t("overview.closedOfThem", { count: now.by_state.closed, shown: formatCompact(now.by_state.closed, language) }) : "\u00a0"}</span>
+            <span className="figure-label">{t("overview.activeAlerts")}</span>
+            <span className="figure-value nums">{formatCompact(counts.total, language)}</span>
+            <span className="figure-note">{counts.silenced > 0 ? t("overview.silencedAlerts", { count: counts.silenced, shown: formatCompact(counts.silenced, language) }) : t("overview.inRange")}</span>
           </Link>
           {urgent.length > 0 && (
             <ul className="alerts-today-priorities" aria-label={t("overview.priorities")}>

@@ -1,7 +1,7 @@
 /** One look at the last hour, day or week: what came, how urgent, from where. Everything leads to its events. */
 
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
-import type { ReactNode } from "react";
+import { useCallback, type ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { Link, useNavigate, useSearchParams } from "react-router";
 import { get } from "../../api/client";
@@ -35,6 +35,7 @@ export function Overview() {
     refetchInterval: 5_000,
     placeholderData: keepPreviousData,
   });
+  const onCounts = useCallback(() => void refetch(), [refetch]);
   const language = i18n.language;
   const seesSystem = useCan("view_system");
   const link = (query?: string) => eventsLink({ query, from, to: "now" });
@@ -66,7 +67,7 @@ export function Overview() {
       {data && (
         <>
           <Notices data={data} />
-          <AlertsToday />
+          <AlertsToday counts={data.alerts} onCounts={onCounts} />
           <Figures data={data} link={link} />
           {data.events_total === 0 && data.store.events === 0 ? (
             <div className="panel">

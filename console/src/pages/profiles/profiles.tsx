@@ -1,6 +1,6 @@
 /** What every workload has learned, how far it is, and what to do about it. */
 
-import { keepPreviousData, useInfiniteQuery, useMutation, useQueryClient } from "@tanstack/react-query";
+import { keepPreviousData, useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useDeferredValue, useMemo, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Link, useSearchParams } from "react-router";
@@ -16,20 +16,22 @@ import { ExactTime, RelativeTime } from "../../components/time";
 import { toast } from "../../components/toast";
 import { formatBytes, formatCompact, formatCount } from "../../lib/format";
 import { behaviourLink } from "../../lib/links";
-import { changed } from "../alerts/trend-panel";
+import { addressNow, changed } from "../../lib/address";
+import { profileRulesCommand } from "../sources/connect";
 import { BranchCell } from "./branch";
 import "./profiles.css";
 
 const STATES = ["all", "learning", "detecting", "frozen"] as const;
 const PAGE_SIZE = 100;
-const MAX_DOCUMENT = 64 << 20;
+const MAX_DOCUMENT = 16 << 20;
+const MAX_KEY = 128;
 
 export function Profiles() {
   const { t, i18n } = useTranslation();
   const client = useQueryClient();
   const mayManage = useCanWhole("manage_profiles");
   const [search, setSearch] = useSearchParams();
-  const set = (change: Record<string, string>) => setSearch(changed(search, change), { replace: true });
+  const set = (change: Record<string, string>) => setSearch(changed(addressNow(), change), { replace: true });
   const text = search.get("q") ?? "";
   const wanted = useDeferredValue(text);
   const state = STATES.find((choice) => choice === search.get("state")) ?? "all";
@@ -95,7 +97,13 @@ export function Profiles() {
             </button>
           </Empty>
         )}
-        {data && profiles.length === 0 && !text && state === "all" && <Empty title={t("profiles.none")} text={t("profiles.noneText")} />}
+        {data && profiles.length === 0 && !text && state === "all" && (
+          <Empty title={t("profiles.none")} text={t("profiles.noneText")} command={profileRulesCommand()} commandLabel={t("profiles.noneCommand")}>
+            <Link className="btn" to="/sources">
+              {t("overview.connect")}
+            </Link>
+          </Empty>
+        )}
         {profiles.length > 0 && (
           <div className="profiles" role="table" aria-label={t("nav.profiles")}>
             <div className="profiles-head" role="row">
@@ -187,6 +195,10 @@ export function Profiles() {
                                 <dd>
                                   <BranchCell branch={branch} data={of} />
                                   <span className="profile-branch-reason">{of.reason}</span>
+                                  <span className="muted small nums">
+                                    {t("profiles.nodes", { count: of.nodes, shown: formatCount(of.nodes, i18n.language) })}
+                                    {of.deviating_nodes > 0 && ` · ${t("behaviour.deviatingBelow", { count: of.deviating_nodes })}`}
+                                  </span>
                                   <span className="muted small">
                                     {t("profiles.since")} <ExactTime time={of.since} />
                                   </span>
@@ -203,6 +215,16 @@ export function Profiles() {
                         <dl className="facts">
                           <dt>{t("profiles.images")}</dt>
                           <dd className="mono">{profile.images.join(", ") || "–"}</dd>
+                          <dt>{t("profiles.containers")}</dt>
+                          <dd className="nums">{formatCount(profile.containers, i18n.language)}</dd>
+                          {profile.accepted > 0 && (
+                            <>
+                              <dt>{t("profiles.accepted")}</dt>
+                              <dd className="nums">
+                                <Link to={behaviourLink(profile.key, { show: "accepted" })}>{formatCount(profile.accepted, i18n.language)}</Link>
+                              </dd>
+                            </>
+                          )}
                           <dt>{t("profiles.memory")}</dt>
                           <dd className="nums">{formatBytes(profile.bytes, i18n.language)}</dd>
                           <dt>{t("behaviour.firstSeen")}</dt>
@@ -258,26 +280,22 @@ export function Profiles() {
 /** Takes a profile from a file. */
 function ImportButton() {
   const { t } = useTranslation();
-  const client = useQueryClient();
   const file = useRef<HTMLInputElement>(null);
-  const send = useMutation({
-    mutationFn: async (chosen: File) => {
-      if (chosen.size > MAX_DOCUMENT) throw new Error(t("profiles.tooLarge"));
-      let document: unknown;
-      try {
-        document = JSON.parse(await chosen.text());
-      } catch {
-        throw new Error(t("profiles.noDocument", { name: chosen.name }));
-      }
-      return post<ProfileDetail>("/api/profiles/import", document);
-    },
-    onSuccess: (profile) => toast(t("profiles.imported", { key: profile.key })),
-    onError: (error) => toast(errorText(error, t), "error"),
-    onSettled: () => client.invalidateQueries({ queryKey: ["profiles"] }),
-  });
+  const [chosen, setChosen] = useState<{ key: string; document: unknown } | null>(null);
+  const read = async (from: File) => {
+    if (from.size > MAX_DOCUMENT) throw new Error(t("profiles.tooLarge"));
+    try {
+      const document: unknown = JSON.parse(await from.text());
+      const { key } = document as { key?: unknown };
+      if (typeof key === "string" && key) return { key, document };
+    } catch {
+      // Said below: a text that is no JSON is no profile either.
+    }
+    throw new Error(t("profiles.noDocument", { name: from.name }));
+  };
   return (
     <>
-      <button type="button" className="btn" disabled={send.isPending} onClick={() => file.current?.click()}>
+      <button type="button" className="btn" onClick={() => file.current?.click()}>
         <Icon name="upload" />
         {t("profiles.import")}
       </button>
@@ -289,11 +307,48 @@ function ImportButton() {
         aria-hidden="true"
         tabIndex={-1}
         onChange={(event) => {
-          const chosen = event.target.files?.[0];
-          if (chosen) send.mutate(chosen);
+          const from = event.target.files?.[0];
+          if (from) read(from).then(setChosen, (error: unknown) => toast(errorText(error, t), "error"));
           event.target.value = "";
         }}
       />
+      {chosen && <ImportDialog from={chosen.key} document={chosen.document} onClose={() => setChosen(null)} />}
     </>
+  );
+}
+
+/** Which workload it is to be the profile of, and what becomes of the one that is there. */
+function ImportDialog({ from, document, onClose }: { from: string; document: unknown; onClose: () => void }) {
+  const { t } = useTranslation();
+  const client = useQueryClient();
+  const [key, setKey] = useState(from);
+  const wanted = useDeferredValue(key.trim());
+  const there = useQuery({
+    queryKey: ["profile-there", wanted],
+    queryFn: async ({ signal }) => (await get<ProfilePage>("/api/profiles", { search: wanted, limit: PAGE_SIZE }, signal)).items.some((profile) => profile.key === wanted),
+    enabled: wanted !== "",
+  });
+  const send = useMutation({
+    mutationFn: () => post<ProfileDetail>(urlWith("/api/profiles/import", { key: key.trim() === from ? "" : key.trim() }), document),
+    onSuccess: (profile) => {
+      toast(t("profiles.imported", { key: profile.key }));
+      onClose();
+    },
+    onSettled: () => Promise.all(["profiles", "profile", "behaviour", "profiles-keys"].map((name) => client.invalidateQueries({ queryKey: [name] }))),
+  });
+  return (
+    <Dialog title={t("profiles.importTitle")} submit={t("profiles.importSubmit")} disabled={send.isPending || key.trim() === ""} onSubmit={() => send.mutate()} onClose={onClose}>
+      <div className="field">
+        <label htmlFor="import-key">{t("profiles.importKey")}</label>
+        <input id="import-key" className="input mono" autoComplete="off" spellCheck={false} maxLength={MAX_KEY} value={key} onChange={(event) => setKey(event.target.value)} />
+        <span className="field-hint">{t("profiles.importHint")}</span>
+      </div>
+      {there.data && <p className="notice notice-warning">{t("profiles.importReplaces")}</p>}
+      {send.error && (
+        <p className="field-error" role="alert">
+          {errorText(send.error, t)}
+        </p>
+      )}
+    </Dialog>
   );
 }

@@ -1,5 +1,7 @@
 /** Commands and configuration that bring Falco's events here, for this server's address. */
 
+import type { Priority } from "../../api/types";
+
 /** Runs Falco in a container of the local engine and follows what it prints. */
 export function falcoDockerCommand(): string {
   return `docker run -d --name falco --privileged \\
@@ -39,12 +41,19 @@ sources:
     path: /var/log/falco/events.json`;
 }
 
-export function curlCommand(origin: string): string {
+export function curlCommand(origin: string, priority: Priority = "Notice"): string {
   return `curl -sS ${falcoUrl(origin)} \\
   -H 'Content-Type: application/json' \\
   -d '{"time":"'"$(date -u +%Y-%m-%dT%H:%M:%SZ)"'",
-       "rule":"Hello","priority":"Notice",
+       "rule":"Hello","priority":"${priority}",
        "source":"syscall","output":"hello from curl"}'`;
+}
+
+/** Makes Falco report what profiles are learned from; the files are in this project's `deploy/falco/`. */
+export function profileRulesCommand(): string {
+  return `sudo cp deploy/falco/quaywatch_rules.yaml /etc/falco/rules.d/
+sudo cp deploy/falco/falco.yaml /etc/falco/config.d/quaywatch.yaml
+sudo systemctl restart falco`;
 }
 
 /** Senders on the same host need no token. */

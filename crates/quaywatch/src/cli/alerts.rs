@@ -9,13 +9,15 @@ use serde_json::{Value, json};
 use crate::{
     Found, Usage,
     arguments::{AlertFilter, Alerts, AlertsCommand, Output, Reason, SilenceCommand},
-    cli::{client::Client, path_with, print, say, text_of},
+    cli::{client::Client, path_with, plain, print, say, text_of},
     config::Config,
     wiring::now,
 };
 
 /// Largest page the API gives.
 const PAGE: u64 = 1000;
+/// Names that are proposed for an unknown one.
+const NEAREST: usize = 5;
 /// Longest note that is read from standard input, in bytes.
 const MAX_NOTE: u64 = 10_000;
 
@@ -28,13 +30,26 @@ pub(crate) async fn run(config: Config, arguments: Alerts) -> anyhow::Result<()>
         AlertsCommand::Show { id } => return show(&client, id, output).await,
         AlertsCommand::Silence { command } => return silence(&client, command, output).await,
         AlertsCommand::Ack { ids } => (ids, json!({ "action": "acknowledge" })),
+        AlertsCommand::Unack { ids } => (ids, json!({ "action": "unacknowledge" })),
         AlertsCommand::Start { ids } => (ids, json!({ "action": "start" })),
-        AlertsCommand::Close { ids, reason } => (
+        AlertsCommand::Close {
             ids,
-            json!({ "action": "close", "reason": reason_name(reason) }),
-        ),
+            reason,
+            teach,
+            no_teach,
+        } => {
+            let teach = (teach || no_teach).then_some(teach);
+            let reason = reason_name(reason);
+            (
+                ids,
+                json!({ "action": "close", "reason": reason, "teach": teach }),
+            )
+        }
         AlertsCommand::Reopen { ids } => (ids, json!({ "action": "reopen" })),
         AlertsCommand::Assign { ids, to, .. } => {
+            if let Some(name) = &to {
+                check_assignable(&client, name).await?;
+            }
             (ids, json!({ "action": "assign", "assignee": to }))
         }
         AlertsCommand::Note { ids, text } => {
@@ -52,6 +67,44 @@ const fn reason_name(reason: Reason) -> &'static str {
         Reason::Duplicate => "duplicate",
         Reason::Accepted => "accepted",
     }
+}
+
+/// Refuses a name that no alert can be assigned to.
+async fn check_assignable(client: &Client, name: &str) -> anyhow::Result<()> {
+    let list = client.send("GET", "/api/users/assignable", None).await?;
+    let names: Vec<&str> = items(&list)
+        .filter_map(|user| user["username"].as_str())
+        .collect();
+    match unknown(name, &names) {
+        Some(refusal) => Err(Usage(refusal).into()),
+        None => Ok(()),
+    }
+}
+
+/// What is to be said when `name` is not among `names`.
+fn unknown(name: &str, names: &[&str]) -> Option<String> {
+    if names.contains(&name) {
+        return None;
+    }
+    let mut near: Vec<(usize, &str)> = names
+        .iter()
+        .map(|known| (strsim::damerau_levenshtein(name, known), *known))
+        .collect();
+    near.sort_unstable();
+    near.truncate(NEAREST);
+    let near: Vec<String> = near.iter().map(|(_, name)| format!("`{name}`")).collect();
+    Some(if near.is_empty() {
+        format!(
+            "nobody called `{}` may triage; there is no such user",
+            plain(name)
+        )
+    } else {
+        format!(
+            "no user `{}` may triage; the nearest names are {}",
+            plain(name),
+            near.join(", ")
+        )
+    })
 }
 
 fn note(text: String) -> anyhow::Result<String> {
@@ -77,8 +130,17 @@ async fn triage(
     let done = client
         .send("POST", "/api/alerts/triage", Some(&action))
         .await?;
+    let is_closed = action["action"] == "close";
     for alert in items(&done) {
         print(&line(alert, output))?;
+        let taught = alert["taught"].as_u64().unwrap_or(0);
+        if is_closed && taught > 0 && output == Output::Text {
+            say(&format!(
+                "the profile of `{}` knows {taught} behaviours of alert {} now",
+                text_of(alert, "workload"),
+                text_of(alert, "id"),
+            ));
+        }
     }
     Ok(())
 }
@@ -103,6 +165,8 @@ async fn list(client: &Client, filter: &AlertFilter, output: Output) -> anyhow::
                 ("rule", filter.rule.as_deref()),
                 ("workload", filter.workload.as_deref()),
                 ("container", filter.container.as_deref()),
+                ("image", filter.image.as_deref()),
+                ("namespace", filter.namespace.as_deref()),
                 ("assignee", filter.assignee.as_deref()),
                 ("search", filter.search.as_deref()),
                 ("silenced", silenced.as_deref()),
@@ -169,12 +233,28 @@ async fn show(client: &Client, id: u64, output: Output) -> anyhow::Result<()> {
             text_of(reason, "text")
         ))?;
     }
+    let behaviour = alert["behaviour"].as_array();
+    if behaviour.is_some_and(|behaviour| !behaviour.is_empty()) {
+        print(if alert["taught"].as_u64().unwrap_or(0) > 0 {
+            "  behaviour that the profile was taught"
+        } else {
+            "  behaviour that closing it as expected teaches the profile"
+        })?;
+    }
+    for each in behaviour.into_iter().flatten() {
+        let way: Vec<String> = ["branch", "operation", "process", "token"]
+            .into_iter()
+            .map(|field| text_of(each, field))
+            .collect();
+        print(&format!("    {}", way.join(" → ")))?;
+    }
     print("  history")?;
     for change in alert["history"].as_array().into_iter().flatten() {
         let details: Vec<String> = ["state", "reason", "priority", "assignee", "silence", "text"]
             .into_iter()
             .map(|field| text_of(change, field))
             .filter(|value| !value.is_empty())
+            .chain(lesson(change))
             .collect();
         print(&format!(
             "    {:<30} {:<12} {:<12} {}",
@@ -185,6 +265,14 @@ async fn show(client: &Client, id: u64, output: Output) -> anyhow::Result<()> {
         ))?;
     }
     Ok(())
+}
+
+/// What the profile learned or forgot with a change of state.
+fn lesson(change: &Value) -> Option<String> {
+    ["taught", "untaught"].into_iter().find_map(|field| {
+        let count = change[field].as_u64().filter(|count| *count > 0)?;
+        Some(format!("({field} {count})"))
+    })
 }
 
 async fn silence(client: &Client, command: SilenceCommand, output: Output) -> anyhow::Result<()> {
@@ -332,5 +420,20 @@ mod tests {
         check("rule", None);
         check("rule!x", None);
         check("", None);
+    }
+
+    #[test]
+    fn unknown_names_are_refused_with_the_nearest() {
+        assert_eq!(unknown("ada", &["ada", "bob"]), None);
+        let names = ["ada", "adam", "bob", "cleo", "dan", "zoe"];
+        assert_eq!(
+            unknown("adda", &names).unwrap(),
+            "no user `adda` may triage; the nearest names are `ada`, `adam`, `dan`, `bob`, `cleo`"
+        );
+        assert!(
+            unknown("ada", &[])
+                .unwrap()
+                .starts_with("nobody called `ada`")
+        );
     }
 }

@@ -3,6 +3,9 @@
 //! Prefers CPU seconds per million records, bytes and ratios, which a busy machine changes least.
 
 mod api;
+mod catch_all;
+mod lines;
+mod logs;
 mod machine;
 mod parse;
 mod profile;
@@ -112,6 +115,8 @@ pub(crate) fn run(arguments: Bench) -> Result<()> {
         Measurement::Store,
         Measurement::Query,
         Measurement::Api,
+        Measurement::CatchAll,
+        Measurement::Logs,
     ];
     let chosen = if arguments.what.is_empty() {
         &all[..]
@@ -140,18 +145,28 @@ pub(crate) fn run(arguments: Bench) -> Result<()> {
     for measurement in chosen {
         match measurement {
             Measurement::Parse => parse::run(&peers, &mut show)?,
-            Measurement::Profile => {
-                profile::run(arguments.recordings.as_deref(), &peers, &mut show)?;
-                if let Some(recordings) = &arguments.recordings {
-                    recordings::run(recordings, &folder, &mut show)?;
+            Measurement::Profile => match (&arguments.recordings, &arguments.judge) {
+                (Some(recordings), Some(further)) => {
+                    recordings::further::run(recordings, further, &folder, &mut show)?;
                 }
-            }
+                (recordings, _) => {
+                    profile::run(recordings.as_deref(), &peers, &mut show)?;
+                    if let Some(recordings) = recordings {
+                        recordings::run(recordings, &folder, &mut show)?;
+                    }
+                }
+            },
             Measurement::Store => {
                 store::run(&folder, arguments.events, &mut show)?;
                 store::small(&folder, &mut show)?;
+                lines::run(&folder, &mut show)?;
             }
             Measurement::Query => query::run(&folder, arguments.events, &mut show)?,
             Measurement::Api => api::run(&folder, &mut show)?,
+            Measurement::Logs => logs::run(&folder, &peers, &mut show)?,
+            Measurement::CatchAll => {
+                catch_all::run(arguments.recordings.as_deref(), &folder, &mut show)?;
+            }
         }
     }
     Ok(())

@@ -109,6 +109,37 @@ impl Client {
             .map_err(|problem| self.failed("GET", path, &problem))
     }
 
+    /// Writes the body of a good answer to `GET` to `out` as it comes, whatever its size.
+    pub(crate) async fn copy(&self, path: &str, out: &mut impl std::io::Write) -> Result<()> {
+        let late = || format!("`{}` sent nothing for 60 s", self.server);
+        let minute = Duration::from_secs(60);
+        let answer = self.request("GET", path, &[], Vec::new());
+        let answer = tokio::time::timeout(minute, answer).await;
+        let answer = answer.with_context(late)??;
+        let status = answer.status();
+        let mut body = answer.into_body();
+        if !status.is_success() {
+            let problem = Limited::new(body, MAX_ANSWER).collect();
+            let problem = tokio::time::timeout(minute, problem).await;
+            let problem = problem
+                .with_context(late)?
+                .map_err(anyhow::Error::from_boxed)?;
+            let problem = serde_json::from_slice(&problem.to_bytes()).unwrap_or(Value::Null);
+            return Self::judge(status, problem)
+                .map(|_| ())
+                .map_err(|problem| self.failed("GET", path, &problem));
+        }
+        while let Some(frame) = tokio::time::timeout(minute, body.frame())
+            .await
+            .with_context(late)?
+        {
+            if let Ok(data) = frame.context("the transfer broke off")?.into_data() {
+                out.write_all(&data).context("cannot write what came")?;
+            }
+        }
+        out.flush().context("cannot write what came")
+    }
+
     /// As `POST` with [`Self::send`], of a body that is JSON already.
     pub(crate) async fn upload(&self, path: &str, body: Vec<u8>) -> Result<Value> {
         let (status, answer) = self.exchange("POST", path, &[], body).await?;
@@ -137,10 +168,10 @@ impl Client {
             .with_context(|| format!("`{}` did not answer within 60 s", self.server))?
     }
 
-    /// Opens the live stream of the events that `query` selects, after the event `last`.
-    pub(crate) async fn stream(&self, query: &str, last: &str) -> Result<Stream> {
+    /// Opens the live stream of the records of `types` that `query` selects, after the record `last`.
+    pub(crate) async fn stream(&self, types: &str, query: &str, last: &str) -> Result<Stream> {
         let path = format!(
-            "/api/stream?query={}&last_event_id={}",
+            "/api/stream?types={types}&query={}&last_event_id={}",
             encode(query),
             encode(last)
         );

@@ -43,7 +43,7 @@ pub(crate) async fn run(config: Config, arguments: Events) -> anyhow::Result<()>
             .first()
             .and_then(|event| event["id"].as_str())
             .unwrap_or_default();
-        let mut stream = client.stream(&arguments.query, last).await?;
+        let mut stream = client.stream("event", &arguments.query, last).await?;
         while let Some(message) = stream.next().await? {
             for event in message["payload"]["events"]
                 .as_array()

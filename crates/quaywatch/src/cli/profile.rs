@@ -1,6 +1,7 @@
 //! `quaywatch profile …`: what is learned about workloads, from a terminal.
 
 mod oci;
+mod registry;
 
 use std::{
     io::{Read as _, Write as _},
@@ -13,22 +14,39 @@ use serde_json::{Value, json};
 
 use crate::{
     Usage,
-    arguments::{BranchName, Output, Profile, ProfileCommand, ProfileState},
+    arguments::{BranchName, Output, Place, Profile, ProfileCommand, ProfileState, ProfileTask},
     cli::{
         client::{Client, encode},
         path_with, print, say, text_of,
     },
     config::Config,
+    wiring::now,
 };
 
 /// Profiles of a page.
 const PAGE: &str = "1000";
 
-/// Talks to the running server about profiles.
+/// Does what is asked with profiles.
 pub(crate) async fn run(config: Config, arguments: Profile) -> Result<()> {
-    let client = Client::new(&config, &arguments.server)?;
-    let output = arguments.output;
-    match arguments.command {
+    match arguments.task {
+        ProfileTask::AtServer(command) => {
+            let client = Client::new(&config, &arguments.server)?;
+            at_server(client, command, arguments.output).await
+        }
+        ProfileTask::Copy { from, to, access } => {
+            let (Place::Registry(from), Place::Registry(to)) = (from, to) else {
+                return Err(Usage("copies go from one `oci://…` to another".to_owned()).into());
+            };
+            let document = registry::pull(&from, &access).await?;
+            print(&registry::push(&to, &access, &document, now()).await?)?;
+            Ok(())
+        }
+    }
+}
+
+/// Talks to the running server about profiles.
+async fn at_server(client: Client, command: ProfileCommand, output: Output) -> Result<()> {
+    match command {
         ProfileCommand::List { state, search } => {
             list(&client, state, search.as_deref(), output).await
         }
@@ -54,39 +72,45 @@ pub(crate) async fn run(config: Config, arguments: Profile) -> Result<()> {
         }
         ProfileCommand::Export {
             key,
-            file,
+            place,
             oci,
             tag,
             subject,
             subject_size,
+            access,
         } => {
             let document = client.download(&path_of(&key, "/export")).await?;
-            match oci {
-                Some(folder) => {
+            match (oci, place) {
+                (Some(folder), _) => {
                     let subject = subject
-                        .map(|subject| oci::Subject::read(&subject, subject_size))
+                        .map(|subject| oci::subject(&subject, subject_size))
                         .transpose()?;
-                    let digest = oci::write(&folder, &document, &tag, subject.as_ref())?;
+                    let digest = oci::write(&folder, &document, &tag, subject.as_ref(), now())?;
                     say(&format!(
-                        "wrote `{}`; push it with `skopeo copy oci:{}:{tag} docker://…`",
-                        folder.display(),
+                        "wrote `{0}`; push it with `skopeo copy oci:{0}:{tag} docker://…`",
                         folder.display(),
                     ));
-                    print(&digest)?;
+                    print(digest.as_str())?;
                 }
-                None => write(file.as_deref(), &document)?,
+                (None, Some(Place::Registry(image))) => {
+                    print(&registry::push(&image, &access, &document, now()).await?)?;
+                }
+                (None, Some(Place::File(file))) => write(Some(&file), &document)?,
+                (None, None) => write(None, &document)?,
             }
             Ok(())
         }
         ProfileCommand::Import {
-            file,
+            place,
             oci,
             tag,
             key,
+            access,
         } => {
-            let document = match (oci, file) {
+            let document = match (oci, place) {
                 (Some(folder), _) => oci::read(&folder, tag.as_deref())?,
-                (None, Some(file)) => read(&file, MAX_DOCUMENT)?,
+                (None, Some(Place::File(file))) => read(&file, MAX_DOCUMENT)?,
+                (None, Some(Place::Registry(named))) => registry::pull(&named, &access).await?,
                 (None, None) => return Err(Usage("name a file, or --oci".to_owned()).into()),
             };
             // What is no profile is told with its place before it is sent anywhere.
@@ -97,10 +121,10 @@ pub(crate) async fn run(config: Config, arguments: Profile) -> Result<()> {
             Ok(())
         }
         ProfileCommand::Learn { key, branch } => {
-            command(&client, &path_of(&key, "/learn"), branch, output).await
+            steer(&client, &path_of(&key, "/learn"), branch, output).await
         }
         ProfileCommand::Freeze { key, branch } => {
-            command(&client, &path_of(&key, "/freeze"), branch, output).await
+            steer(&client, &path_of(&key, "/freeze"), branch, output).await
         }
         ProfileCommand::Accept { key, path } => {
             let body = json!({ "path": path });
@@ -169,8 +193,19 @@ fn line(profile: &Value, output: Output) -> String {
         return profile.to_string();
     }
     let frozen = profile["frozen"].as_bool().unwrap_or_default();
+    let nodes = profile["nodes"].as_u64().unwrap_or_default();
+    let deviating = profile["deviating_nodes"].as_u64().unwrap_or_default();
+    let branches: Vec<String> = ["process", "network", "file", "lineage"]
+        .into_iter()
+        .map(|branch| {
+            format!(
+                "{branch} {}",
+                text_of(&profile["branches"][branch], "nodes")
+            )
+        })
+        .collect();
     format!(
-        "{:<50} {:<16} {:>3.0} % {:>10} events {:>6} nodes {:>5} deviations",
+        "{:<40} {:<17} {:>3.0} % {:>9} events {:>4} containers {:>5} nodes ({}) {:>4} deviating",
         text_of(profile, "key"),
         format!(
             "{}{}",
@@ -179,8 +214,10 @@ fn line(profile: &Value, output: Output) -> String {
         ),
         profile["progress"].as_f64().unwrap_or_default() * 100.0,
         text_of(profile, "events"),
-        text_of(profile, "nodes"),
-        text_of(profile, "deviations"),
+        text_of(profile, "containers"),
+        nodes.saturating_sub(deviating),
+        branches.join(", "),
+        deviating,
     )
 }
 
@@ -221,10 +258,19 @@ fn print_tree(tree: &Value) -> Result<()> {
         let mark = match state.as_str() {
             "deviating" => '!',
             "seen" => '?',
+            "accepted" => '+',
             _ => ' ',
         };
+        let accepted = &node["metadata"]["accepted"];
+        let accepted = match text_of(accepted, "by") {
+            by if by.is_empty() => String::new(),
+            by => match text_of(accepted, "alert") {
+                alert if alert.is_empty() => format!("  (accepted by {by})"),
+                alert => format!("  (accepted by {by}, alert {alert})"),
+            },
+        };
         print(&format!(
-            "{mark} {:>10} {:indent$}{}",
+            "{mark} {:>10} {:indent$}{}{accepted}",
             text_of(node, "events_count"),
             "",
             text_of(node, "name"),
@@ -263,7 +309,7 @@ fn print_diff(diff: &Value, output: Output) -> Result<()> {
     Ok(())
 }
 
-async fn command(
+async fn steer(
     client: &Client,
     path: &str,
     branch: Option<BranchName>,

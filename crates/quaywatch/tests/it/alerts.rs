@@ -27,13 +27,13 @@ use crate::{BINARY, check_conservation, server};
 /// Longest wait for anything, on a machine that does many other things.
 const SOON: Duration = Duration::from_secs(120);
 /// Profiles end to learn by command only.
-const SLOW_LEARNING: &str =
+pub(super) const SLOW_LEARNING: &str =
     "inventory: {docker: false}\nprofiles: {warm_up: 1s, minimum_time: 30d}\n";
 const EVERYTHING: &str = "Everything";
-const KEY: &str = "registry.example/shop/web/web";
+pub(super) const KEY: &str = "registry.example/shop/web/web";
 
 /// An event as Falco prints it; `fields` are added to its output fields.
-fn event(container: &str, rule: &str, priority: &str, fields: &Value) -> String {
+pub(super) fn event(container: &str, rule: &str, priority: &str, fields: &Value) -> String {
     let time = now();
     let mut all = json!({
         "container.id": format!("{container}0000"),
@@ -68,44 +68,49 @@ fn now() -> Timestamp {
 }
 
 #[track_caller]
-fn post(quaywatch: &Quaywatch, lines: &[String]) {
+pub(super) fn post(quaywatch: &Quaywatch, lines: &[String]) {
     let answer = quaywatch.post_events(&lines.join("\n")).unwrap();
     assert_eq!(answer.status, 200, "{}", answer.text());
 }
 
 #[track_caller]
-fn send(quaywatch: &Quaywatch, method: &str, path: &str, body: &Value) -> http::Response {
+pub(super) fn send(
+    quaywatch: &Quaywatch,
+    method: &str,
+    path: &str,
+    body: &Value,
+) -> http::Response {
     let headers = [("content-type", "application/json")];
     quaywatch.request(method, path, &headers, body.to_string().as_bytes())
 }
 
 #[track_caller]
-fn triage(quaywatch: &Quaywatch, body: &Value) -> Value {
+pub(super) fn triage(quaywatch: &Quaywatch, body: &Value) -> Value {
     let answer = send(quaywatch, "POST", "/api/alerts/triage", body);
     assert_eq!(answer.status, 200, "{body}: {}", answer.text());
     answer.json()
 }
 
 #[track_caller]
-fn alerts(quaywatch: &Quaywatch, parameters: &str) -> Vec<Value> {
+pub(super) fn alerts(quaywatch: &Quaywatch, parameters: &str) -> Vec<Value> {
     let page = quaywatch.get(&format!("/api/alerts?limit=1000&{parameters}"));
     page["items"].as_array().unwrap().clone()
 }
 
 #[track_caller]
-fn only(list: &[Value]) -> &Value {
+pub(super) fn only(list: &[Value]) -> &Value {
     match list {
         [one] => one,
         list => panic!("{} and not one: {list:?}", list.len()),
     }
 }
 
-fn encoded(key: &str) -> String {
+pub(super) fn encoded(key: &str) -> String {
     key.replace('/', "%2F")
 }
 
 /// The command line, about a running server.
-fn cli(quaywatch: &Quaywatch, arguments: &[&str]) -> Output {
+pub(super) fn cli(quaywatch: &Quaywatch, arguments: &[&str]) -> Output {
     Command::new(BINARY)
         .args(arguments)
         .env_clear()
@@ -118,7 +123,7 @@ fn cli(quaywatch: &Quaywatch, arguments: &[&str]) -> Output {
 
 /// What it prints when it ends well.
 #[track_caller]
-fn cli_ok(quaywatch: &Quaywatch, arguments: &[&str]) -> String {
+pub(super) fn cli_ok(quaywatch: &Quaywatch, arguments: &[&str]) -> String {
     let output = cli(quaywatch, arguments);
     assert!(
         output.status.success(),
@@ -129,7 +134,7 @@ fn cli_ok(quaywatch: &Quaywatch, arguments: &[&str]) -> String {
 }
 
 /// What a small web server does all day.
-fn habits(container: &str) -> Vec<String> {
+pub(super) fn habits(container: &str) -> Vec<String> {
     let habit = |fields: Value| event(container, EVERYTHING, "Debug", &fields);
     let mut habits = vec![habit(json!({
         "evt.type": "execve", "proc.name": "nginx", "proc.pname": "containerd-shim",
@@ -153,7 +158,7 @@ fn habits(container: &str) -> Vec<String> {
 }
 
 /// Somebody gets a shell, writes a file, and reaches out.
-fn break_in(container: &str) -> Vec<String> {
+pub(super) fn break_in(container: &str) -> Vec<String> {
     let step = |fields: Value| event(container, EVERYTHING, "Debug", &fields);
     vec![
         step(json!({
@@ -175,7 +180,7 @@ const ROUNDS: usize = 20;
 
 /// Lets `container` live for a while; how many events that were.
 #[track_caller]
-fn live(quaywatch: &Quaywatch, container: &str) -> usize {
+pub(super) fn live(quaywatch: &Quaywatch, container: &str) -> usize {
     let mut sent = 0;
     for _ in 0..ROUNDS {
         let lines = habits(container);
@@ -186,7 +191,7 @@ fn live(quaywatch: &Quaywatch, container: &str) -> usize {
 }
 
 #[track_caller]
-fn freeze(quaywatch: &Quaywatch) {
+pub(super) fn freeze(quaywatch: &Quaywatch) {
     let path = format!("/api/profiles/{}/freeze", encoded(KEY));
     let answer = send(quaywatch, "POST", &path, &json!({}));
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -425,6 +430,11 @@ fn triage_is_kept_with_its_history() {
     assert!(String::from_utf8_lossy(&found.stdout).contains("Shell"));
     cli_ok(&quaywatch, &["alerts", "list", "--fail-on", "Critical"]);
     cli_ok(&quaywatch, &["alerts", "ack", &text]);
+    let anna =
+        json!({ "username": "anna", "password": "a long enough password", "role": "analyst" });
+    let json = [("content-type", "application/json")];
+    let made = quaywatch.request("POST", "/api/users", &json, anna.to_string().as_bytes());
+    assert_eq!(made.status, 201, "{}", made.text());
     cli_ok(&quaywatch, &["alerts", "assign", &text, "--to", "anna"]);
     cli_ok(&quaywatch, &["alerts", "start", &text]);
     triage(
@@ -777,7 +787,7 @@ fn profiles_survive_an_end_and_a_kill() {
     assert_eq!(after.2["events_count"], before.2["events_count"]);
     sent += live(&quaywatch, "web");
     assert!(quaywatch.stop().success());
-    let file = trees.join("registry.example_shop_web_web.json");
+    let file = trees.join("registry.example%2Fshop%2Fweb%2Fweb.json");
     let written: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     for name in ["name", "type", "events_count", "metadata", "children"] {
         assert!(!written[name].is_null(), "{name} of {written}");
@@ -882,14 +892,14 @@ fn observed_events_are_profiled_and_counted_and_kept_by_choice() {
 }
 
 /// A webhook that answers 503 while it is `busy`.
-struct Hook {
-    address: SocketAddr,
-    busy: Arc<AtomicBool>,
-    bodies: mpsc::Receiver<Value>,
+pub(super) struct Hook {
+    pub(super) address: SocketAddr,
+    pub(super) busy: Arc<AtomicBool>,
+    pub(super) bodies: mpsc::Receiver<Value>,
 }
 
 impl Hook {
-    fn open() -> Self {
+    pub(super) fn open() -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let busy = Arc::new(AtomicBool::new(false));

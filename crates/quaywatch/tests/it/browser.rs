@@ -2,13 +2,19 @@
 
 use std::{
     fmt::Write as _,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use qw_event::Timestamp;
 use qw_testkit::{
+    free_port,
     quaywatch::{PASSWORD, Quaywatch},
     skip_without,
 };
@@ -57,15 +63,93 @@ fn event_appears_on_the_live_page_behind_sign_in() {
 }
 
 #[test]
-fn every_part_of_the_console_works_empty_and_full() {
+fn console_works_empty_and_full() {
+    let Some(console) = Console::found() else {
+        return;
+    };
+    let hook = Hook::listen();
+    // One sink that takes what it is sent, and one behind which nobody listens.
+    let quaywatch = server()
+        .configuration(&format!(
+            "inventory: {{docker: false}}\nnotifications:\n  sinks:\n  \
+             - {{name: hook, to: {{type: webhook, url: \"http://{}/hook\"}}}}\n  \
+             - {{name: nobody, to: {{type: webhook, url: \"http://127.0.0.1:{}/hook\"}}}}\n",
+            hook.address,
+            free_port(),
+        ))
+        .start();
+    console.walk(&quaywatch, &["--empty"]);
+    let sent = quaywatch.post_events(&events_of_a_day()).unwrap();
+    assert_eq!(sent.status, 200, "{}", sent.text());
+    console.walk(
+        &quaywatch,
+        &["--parts", "frame,events,access,token,leaving"],
+    );
+    // The button of the settings page sends for real.
+    assert!(hook.took_test_message());
+}
+
+#[test]
+fn alerts_and_behaviour_are_dealt_with_in_the_console_and_every_page_is_accessible() {
     let Some(console) = Console::found() else {
         return;
     };
     let quaywatch = server().start();
-    console.walk(&quaywatch, &["--empty"]);
     let sent = quaywatch.post_events(&events_of_a_day()).unwrap();
     assert_eq!(sent.status, 200, "{}", sent.text());
-    console.walk(&quaywatch, &[]);
+    console.walk(
+        &quaywatch,
+        &["--parts", "alerts,silences,behaviour,everywhere"],
+    );
+}
+
+/// Takes whatever is posted to it, and remembers whether a test message was among it.
+struct Hook {
+    address: SocketAddr,
+    took_test: Arc<AtomicBool>,
+}
+
+impl Hook {
+    fn listen() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("its address");
+        let took_test = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&took_test);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                if read_request(stream).is_some_and(|body| body.contains("\"test\":true")) {
+                    seen.store(true, Relaxed);
+                }
+            }
+        });
+        Self { address, took_test }
+    }
+
+    fn took_test_message(&self) -> bool {
+        self.took_test.load(Relaxed)
+    }
+}
+
+/// Body of one request, which is answered with 200.
+fn read_request(mut stream: TcpStream) -> Option<String> {
+    let mut reader = BufReader::new(stream.try_clone().ok()?);
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).ok()? == 0 || line == "\r\n" {
+            break;
+        }
+        if let Some((name, value)) = line.split_once(':')
+            && name.eq_ignore_ascii_case("content-length")
+        {
+            length = value.trim().parse().ok()?;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
+    stream.write_all(answer).ok()?;
+    Some(String::from_utf8_lossy(&body).into_owned())
 }
 
 /// The console's scripts, and the browser they drive.

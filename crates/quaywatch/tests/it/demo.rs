@@ -7,27 +7,37 @@ use std::{
     time::Duration,
 };
 
-use qw_testkit::{http, wait_for};
+use qw_testkit::{http, prometheus::Prometheus, skip_without, wait_for};
 use serde_json::{Value, json};
 
-use crate::BINARY;
+use crate::{
+    BINARY,
+    prometheus::{QUERIES, dashboard_queries},
+};
 
 /// A running `quaywatch demo`; killed when dropped.
 struct Demo {
     child: Child,
     console: SocketAddr,
+    metrics: SocketAddr,
     token: String,
 }
 
 impl Demo {
     /// Starts the demo, which makes its own data folder below `folder`, and waits until it is ready.
     fn start(folder: &Path) -> Self {
+        // Somebody is told, but never listens.
+        let configuration = folder.join("quaywatch.yaml");
+        let sink = "{name: hook, from: beginning, to: {type: webhook, url: 'http://127.0.0.1:9/'}}";
+        let text = format!("notifications: {{sinks: [{sink}]}}\n");
+        std::fs::write(&configuration, text).unwrap();
         let child = Command::new(BINARY)
             // Less to back-fill than usual; the story is the same.
             .args(["demo", "--rate", "1"])
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("TMPDIR", folder)
+            .env("QUAYWATCH_CONFIG", configuration)
             .env("QUAYWATCH_LISTEN_CONSOLE_ADDRESS", "127.0.0.1:0")
             .env("QUAYWATCH_LISTEN_METRICS_ADDRESS", "127.0.0.1:0")
             .env("QUAYWATCH_LISTEN_FALCO_ADDRESS", "127.0.0.1:0")
@@ -37,6 +47,7 @@ impl Demo {
             .unwrap();
         let mut demo = Self {
             console: SocketAddr::from(([127, 0, 0, 1], 0)),
+            metrics: SocketAddr::from(([127, 0, 0, 1], 0)),
             token: String::new(),
             child,
         };
@@ -47,7 +58,9 @@ impl Demo {
             }
             serde_json::from_slice(&std::fs::read(data.join("run.json")).ok()?).ok()
         });
-        demo.console = run["listen"]["console"].as_str().unwrap().parse().unwrap();
+        let address = |name: &str| run["listen"][name].as_str().unwrap().parse().unwrap();
+        demo.console = address("console");
+        demo.metrics = address("metrics");
         let token = std::fs::read_to_string(data.join("cli.token")).unwrap();
         token.trim().clone_into(&mut demo.token);
         demo
@@ -77,6 +90,8 @@ const LIVE_EVENTS: u64 = 10;
 fn the_demo_has_three_alerts_and_no_more() {
     let folder = tempfile::tempdir().unwrap();
     let demo = Demo::start(folder.path());
+    let has_prometheus = Prometheus::is_installed() || !skip_without("prometheus");
+    let prometheus = has_prometheus.then(|| Prometheus::scraping(demo.metrics));
     // The third incident begins 75 seconds after the start and lasts 35.
     let alerts = wait_for("the third incident", Duration::from_secs(300), || {
         let page = demo.get("/api/alerts?sort=first_seen");
@@ -134,4 +149,31 @@ fn the_demo_has_three_alerts_and_no_more() {
         let tree = demo.get(&format!("/api/hbt/{container}"));
         assert_eq!(tree["metadata"]["state"], state, "{container}");
     }
+    if let Some(prometheus) = prometheus {
+        every_dashboard_shows_something(&prometheus);
+    }
+}
+
+/// Queries of the dashboards that have nothing to show while all is well.
+const QUIET: &[&str] = &["outcome=\"ignored\""];
+
+/// Each query had an answer at one time at least while the incident went on.
+#[track_caller]
+fn every_dashboard_shows_something(prometheus: &Prometheus) {
+    let mut silent = Vec::new();
+    for (place, query) in dashboard_queries() {
+        let may_be_silent = QUIET.iter().any(|part| query.contains(part));
+        let answer = prometheus.query(&format!("count_over_time(({query})[15m:5s])"));
+        if answer.as_array().is_none_or(Vec::is_empty) && !may_be_silent {
+            silent.push(format!("{place}: {query}"));
+        }
+    }
+    for query in QUERIES {
+        let query = query.replace("\"web\"", "\"checkout-api-2\"");
+        let answer = prometheus.query(&format!("max_over_time(({query})[15m:5s]) > 0"));
+        if answer.as_array().is_none_or(Vec::is_empty) {
+            silent.push(query);
+        }
+    }
+    assert_eq!(silent, [] as [String; 0], "queries without an answer");
 }

@@ -6,17 +6,23 @@
     reason = "a scenario that meets what it did not expect is to end, and its texts are its own"
 )]
 
+mod access;
 mod alerts;
 mod browser;
 mod clock;
 mod command_line;
 mod demo;
+mod deploy;
 mod disk;
 mod docker;
 mod faults;
 mod kills;
+mod lessons;
+mod logs;
+mod notifications;
 mod oidc;
 mod prometheus;
+mod registry;
 mod schemathesis;
 mod sources;
 mod spine;

@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use crate::{falco_line, server};
 
-/// The queries of the Falco Prometheus stack's dashboard and templates, to the letter.
-const QUERIES: &[&str] = &[
+/// The queries of the Falco Prometheus stack's dashboard and templates, to the letter; `web` stands for
+/// the container.
+pub(super) const QUERIES: &[&str] = &[
     "sum(rate(syscall_events_total[5m]))",
     "sum by (priority) (rate(syscall_events_total[5m]))",
     "sum by (rule_category) (rate(syscall_events_total[5m]))",
@@ -91,4 +92,45 @@ fn prometheus_scrapes_and_answers_the_dashboards_queries() {
     }
     let without = quaywatch.request("GET", "/api/prom/query?query=up", &[], b"");
     assert_eq!(without.status, 404);
+}
+
+/// What the panels and variables of our dashboards ask, with Grafana's variables replaced: place and
+/// expression.
+pub(super) fn dashboard_queries() -> Vec<(String, String)> {
+    let folder = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../deploy/grafana/dashboards"
+    );
+    let mut queries = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let dashboard: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let mut add = |what: &Value, expression: &str| {
+            let expression = expression
+                .replace("$__rate_interval", "1m")
+                .replace("$__range", "1h");
+            let expression = ["$job", "$instance", "$container"]
+                .into_iter()
+                .fold(expression, |text, variable| text.replace(variable, ".*"));
+            queries.push((format!("{name}: {what}"), expression));
+        };
+        for panel in dashboard["panels"].as_array().unwrap() {
+            for target in panel["targets"].as_array().into_iter().flatten() {
+                add(&panel["title"], target["expr"].as_str().unwrap());
+            }
+        }
+        for variable in dashboard["templating"]["list"].as_array().unwrap() {
+            let Some(query) = variable["query"]["query"].as_str() else {
+                continue;
+            };
+            let inner = query
+                .strip_prefix("label_values(")
+                .and_then(|rest| rest.strip_suffix(')'));
+            let (series, label) = inner.and_then(|inner| inner.rsplit_once(", ")).unwrap();
+            add(&variable["name"], &format!("count by ({label}) ({series})"));
+        }
+    }
+    assert!(queries.len() > 60, "{} queries", queries.len());
+    queries
 }

@@ -201,7 +201,7 @@ impl Access {
             self.forget_sessions(name, None);
         }
         let mut memory = self.0.memory.lock();
-        memory.users.insert(name.to_owned(), user.clone());
+        memory.users.put(user.clone());
         memory.renew_rights(name);
         Ok(user)
     }
@@ -430,7 +430,7 @@ impl Access {
         }];
         changes.extend(delete(SESSIONS, &keys));
         self.commit(&changes, audit, now)?;
-        self.0.memory.lock().users.insert(name.to_owned(), user);
+        self.0.memory.lock().users.put(user);
         self.forget_sessions(name, Some(secret));
         Ok(())
     }
@@ -461,7 +461,7 @@ impl Access {
         };
         self.commit(&[change], audit, now)?;
         let mut memory = self.0.memory.lock();
-        memory.users.insert(user.name.clone(), user.clone());
+        memory.users.put(user.clone());
         Ok(())
     }
 }

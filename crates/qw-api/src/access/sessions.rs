@@ -82,7 +82,7 @@ impl Access {
         {
             gone.ended.cancel();
         }
-        memory.users.insert(user.name.clone(), user.clone());
+        memory.users.put(user.clone());
         memory.sessions.insert(
             session.hash,
             LiveSession {

@@ -1,8 +1,10 @@
 //! API tokens: made, recognised, revoked.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
-use qw_auth::{ApiToken, NewToken, PresentedToken, Scope, Secret};
+use qw_auth::{
+    ApiToken, MAX_TOKEN_ADDRESSES, NewToken, PresentedToken, Scope, Secret, TokenUse, address_key,
+};
 use qw_event::Timestamp;
 use qw_store::StateChange;
 use tokio_util::sync::CancellationToken;
@@ -11,6 +13,16 @@ use super::{
     Access, AccessError, Audit, Identity, LiveToken, MAX_TOKENS, TOKENS, Who,
     accounts::shared_scope, to_json,
 };
+
+/// A use of a token that nobody has seen the like of.
+pub(crate) struct TokenNews {
+    token: String,
+    from: IpAddr,
+    /// As the token remembers it.
+    address: String,
+    action: &'static str,
+    detail: String,
+}
 
 impl Access {
     /// All tokens, newest first.
@@ -155,6 +167,89 @@ impl Access {
             system: live.token.system,
             ended: live.ended.clone(),
         })
+    }
+
+    /// Notes that `identity` comes from `address`; what is to be told of it in the audit log, if its
+    /// token was never seen from there.
+    pub(crate) fn note_address(
+        &self,
+        identity: &Identity,
+        address: IpAddr,
+        now: Timestamp,
+    ) -> Option<TokenNews> {
+        let Who::Token(id) = &identity.who else {
+            return None;
+        };
+        let from = address.to_canonical();
+        let address = address_key(address);
+        let memory = &mut *self.0.memory.lock();
+        let live = memory.tokens.get_mut(id)?;
+        let (action, forgotten) = match live.token.used_from(&address) {
+            TokenUse::Known => return None,
+            TokenUse::First => ("token.first_use", None),
+            TokenUse::NewAddress { forgotten } => ("token.new_address", forgotten),
+        };
+        let log = &mut memory.audit;
+        if log.new_addresses.try_now(id, now).is_err() {
+            log.untold_addresses += 1;
+            return None;
+        }
+        let mut detail = live.token.name.clone();
+        if let Some(forgotten) = forgotten {
+            detail.push_str(&format!(
+                "; {MAX_TOKEN_ADDRESSES} addresses are remembered, so {forgotten} is forgotten"
+            ));
+        }
+        match std::mem::take(&mut log.untold_addresses) {
+            0 => {}
+            more => detail.push_str(&format!(" (and {more} more uses that are not listed)")),
+        }
+        Some(TokenNews {
+            token: id.clone(),
+            from,
+            address,
+            action,
+            detail,
+        })
+    }
+
+    /// Writes into the audit log what [`Self::note_address`] found, in the request `request_id`.
+    pub(crate) fn tell_token_news(
+        &self,
+        identity: &Identity,
+        news: TokenNews,
+        request_id: String,
+        now: Timestamp,
+    ) -> Result<(), AccessError> {
+        let action = news.action.to_owned();
+        let (from, token) = (news.from.to_string(), news.token.clone());
+        let audit = Audit::of_request(from, request_id, action, token);
+        audit.by(identity);
+        audit.detail(news.detail);
+        let _changing = self.0.changing.lock();
+        let token = {
+            let memory = self.0.memory.lock();
+            memory
+                .tokens
+                .get(&news.token)
+                .map(|live| live.token.clone())
+        };
+        let Some(token) = token else { return Ok(()) };
+        let value = to_json(&token);
+        let change = StateChange::Put {
+            collection: TOKENS,
+            key: &token.id,
+            value: &value,
+        };
+        let written = self.commit(&[change], &audit, now);
+        if let Some(live) = self.0.memory.lock().tokens.get_mut(&news.token) {
+            match &written {
+                Ok(()) => live.written = token.last_used,
+                // The next use from there tells it.
+                Err(_) => live.token.addresses.retain(|known| *known != news.address),
+            }
+        }
+        written
     }
 
     pub(super) fn flush_tokens(&self) -> Result<(), AccessError> {

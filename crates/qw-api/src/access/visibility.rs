@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use http::request;
-use qw_auth::DataScope;
-use qw_event::ContainerRef;
+use qw_auth::{DataScope, LabelMatch};
+use qw_event::{Alert, ContainerRef};
 use qw_inventory::{Container, Inventory};
 use qw_store::{
     ContainerSelection,
@@ -101,6 +101,23 @@ impl Visibility {
             .is_none_or(|confined| confined.ids.contains(id))
     }
 
+    /// True when everything in `namespace` may be seen.
+    pub(crate) fn has_namespace(&self, namespace: &str) -> bool {
+        let confined = self.0.as_ref();
+        confined.is_none_or(|confined| confined.scope.has_namespace(namespace))
+    }
+
+    /// True when all that `alert` tells may be seen.
+    pub(crate) fn contains_alert(&self, alert: &Alert) -> bool {
+        self.0.as_ref().is_none_or(|confined| {
+            alert.is_within(
+                |name| confined.scope.has_namespace(name),
+                |label| confined.scope.labels.iter().any(|it| it.is_written(label)),
+                |id| confined.ids.contains(id),
+            )
+        })
+    }
+
     /// The containers, for stores that do not speak the query language; `None` for all.
     pub(crate) fn selection(&self) -> Option<ContainerSelection> {
         let confined = self.0.as_ref()?;
@@ -110,8 +127,14 @@ impl Visibility {
         Some(ContainerSelection {
             containers,
             namespaces: namespaces.map(|name| name.as_str().into()).collect(),
+            labels: confined.scope.labels.iter().map(label_text).collect(),
         })
     }
+}
+
+/// A label as the audience of an alert names it.
+pub(super) fn label_text(label: &LabelMatch) -> Arc<str> {
+    label.to_string().into()
 }
 
 fn resolve(scope: &DataScope, known: &[Arc<Container>]) -> FxHashSet<Arc<str>> {

@@ -321,6 +321,8 @@ struct TokenView {
     /// When it was last used, to the minute.
     #[schema(value_type = Option<String>, format = DateTime)]
     last_used: Option<Timestamp>,
+    /// Addresses it was used from, the latest first, IPv6 as networks; at most 32.
+    addresses: Vec<String>,
     /// User who made it, and whom it never exceeds.
     created_by: String,
     /// True for a token of the process itself, which no user bounds.
@@ -336,6 +338,7 @@ impl From<ApiToken> for TokenView {
             created: token.created,
             expires: token.expires,
             last_used: token.last_used,
+            addresses: token.addresses.into_iter().rev().collect(),
             created_by: token.created_by,
             system: token.system,
         }

@@ -6,11 +6,13 @@ use axum::{
     Json,
     extract::{Path, State as Extract},
 };
-use qw_alerts::{MAX_NOTE_BYTES, MAX_TRIAGED, Seen, Triage, TriageError};
-use qw_event::{Alert, AlertId, AlertSource, AlertState, CloseReason, Priority, Timestamp};
+use qw_alerts::{Learner, MAX_NOTE_BYTES, MAX_TRIAGED, Seen, Triage, TriageError};
+use qw_auth::Permission;
+use qw_event::{AlertAction, AlertId, AlertSource, AlertState, CloseReason, Priority, Timestamp};
+use qw_pipeline::ProfileLearner;
 use qw_store::{
-    AlertAccess, AlertGrouping, AlertPage, AlertQuery, AlertSort, AlertTop, AlertTrendPoint,
-    QueryError, TimeRange,
+    AlertAccess, AlertFilter, AlertGrouping, AlertPage, AlertQuery, AlertSort, AlertTop,
+    AlertTrendPoint, QueryError, TimeRange,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -18,7 +20,7 @@ use utoipa_axum::routes;
 
 use crate::{
     access::{Audit, Visibility},
-    alert_view::{AlertView, ChangeView},
+    alert_view::{AlertView, BehaviourView, ChangeView},
     event_view::{ByPriority, PriorityName},
     guard::Caller,
     parameters::{
@@ -81,6 +83,11 @@ struct AlertParameters {
     workload: Option<String>,
     /// Container, by id or name.
     container: Option<String>,
+    /// Image: its reference, or the repository.
+    #[param(example = "registry.example/shop/api")]
+    image: Option<String>,
+    /// Kubernetes namespace.
+    namespace: Option<String>,
     /// User who takes care of them; `none` for nobody.
     assignee: Option<String>,
     /// Part of title, rule, workload or container.
@@ -158,7 +165,7 @@ async fn alerts(
 }
 
 async fn list(state: &State, query: AlertQuery) -> Result<AlertList, Problem> {
-    let page = read(state, move |alerts| alerts.alerts(&query)).await?;
+    let page = ask_alerts(state, move |alerts| alerts.alerts(&query)).await?;
     let AlertPage {
         alerts,
         next,
@@ -187,8 +194,7 @@ fn query(
     visibility: &Visibility,
     now: Timestamp,
 ) -> Result<AlertQuery, Problem> {
-    let some = |text: Option<String>| text.filter(|text| !text.is_empty());
-    let (min_priority, priorities) = priorities(parameters.priority.as_deref())?;
+    let some = given;
     let (start, end) = (some(parameters.start), some(parameters.end));
     let range = match (&start, &end) {
         (None, None) => None,
@@ -206,14 +212,20 @@ fn query(
         }
     };
     Ok(AlertQuery {
+        filter: filter(
+            About {
+                priority: parameters.priority,
+                source: parameters.source,
+                rule: parameters.rule,
+                workload: parameters.workload,
+                container: parameters.container,
+                image: parameters.image,
+                namespace: parameters.namespace,
+            },
+            visibility,
+        )?,
         range,
         states: states(parameters.state.as_deref())?,
-        min_priority,
-        priorities,
-        sources: sources(parameters.source.as_deref())?,
-        rule: some(parameters.rule),
-        workload: some(parameters.workload),
-        container: some(parameters.container),
         assignee: some(parameters.assignee)
             .map(|user| if user == "none" { String::new() } else { user }),
         silenced: parameters.silenced,
@@ -233,8 +245,37 @@ fn query(
             .map(|text| open_cursor(&text))
             .transpose()?,
         limit: limit(parameters.limit, DEFAULT_LIMIT, MAX_LIMIT)?,
+    })
+}
+
+/// What alerts are about, as lists, trend and ranking ask for it.
+struct About {
+    priority: Option<String>,
+    source: Option<String>,
+    rule: Option<String>,
+    workload: Option<String>,
+    container: Option<String>,
+    image: Option<String>,
+    namespace: Option<String>,
+}
+
+fn filter(about: About, visibility: &Visibility) -> Result<AlertFilter, Problem> {
+    let (min_priority, priorities) = priorities(about.priority.as_deref())?;
+    Ok(AlertFilter {
+        min_priority,
+        priorities,
+        sources: sources(about.source.as_deref())?,
+        rule: given(about.rule),
+        workload: given(about.workload),
+        container: given(about.container),
+        image: given(about.image),
+        namespace: given(about.namespace),
         access: access_of(visibility),
     })
+}
+
+fn given(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty())
 }
 
 fn words(text: Option<&str>) -> impl Iterator<Item = &str> {
@@ -290,6 +331,8 @@ struct AlertDetail {
     /// The alert.
     #[serde(flatten)]
     alert: AlertView,
+    /// What of it the profile of its workload did not know: closing it as expected teaches that.
+    behaviour: Vec<BehaviourView>,
     /// What happened to it, oldest first.
     history: Vec<ChangeView>,
 }
@@ -308,8 +351,8 @@ async fn alert(
 ) -> Result<Json<AlertDetail>, Problem> {
     let id: AlertId = id.parse().map_err(|_| no_alert(&id))?;
     let access = access_of(&visibility);
-    let found = read(&state, move |alerts| {
-        let alert = alerts.alert(id)?.filter(|alert| may_see(&access, alert));
+    let found = ask_alerts(&state, move |alerts| {
+        let alert = alerts.alert(id)?.filter(|alert| access.allows(alert));
         Ok(match alert {
             Some(alert) => Some((alert, alerts.alert_history(id)?)),
             None => None,
@@ -318,13 +361,9 @@ async fn alert(
     let (alert, history) = found.await?.ok_or_else(|| no_alert(&id.to_string()))?;
     Ok(Json(AlertDetail {
         alert: AlertView::from(&alert),
+        behaviour: alert.behaviour.iter().map(BehaviourView::from).collect(),
         history: history.into_iter().map(ChangeView::from).collect(),
     }))
-}
-
-fn may_see(access: &AlertAccess, alert: &Alert) -> bool {
-    let only = access.only.as_ref();
-    only.is_none_or(|only| only.contains(&alert.container))
 }
 
 fn no_alert(id: &str) -> Problem {
@@ -388,9 +427,26 @@ struct TrendParameters {
     /// End.
     #[param(format = "instant", default = "now")]
     end: Option<String>,
-    /// Width of an interval, at least a minute, such as `5m`; wider where there would be too many.
+    /// Width of an interval, such as `5m`; less than a minute becomes a minute, and it is wider where
+    /// there would be too many.
     #[param(format = "span", default = "5m")]
     step: Option<String>,
+    /// Least urgent priority that is wanted; a list with commas is exactly those.
+    #[param(example = "Warning", format = "priorities")]
+    priority: Option<String>,
+    /// Which part noticed, with commas: `falco`, `profile`.
+    #[param(pattern = "^((falco|profile)(,(falco|profile))*)?$")]
+    source: Option<String>,
+    /// Rule.
+    rule: Option<String>,
+    /// Workload.
+    workload: Option<String>,
+    /// Container, by id or name.
+    container: Option<String>,
+    /// Image: its reference, or the repository.
+    image: Option<String>,
+    /// Kubernetes namespace.
+    namespace: Option<String>,
 }
 
 /// Occurrences over time.
@@ -439,15 +495,25 @@ async fn trend(
     let range = range(start, end, DAY, state.now())?;
     let text = parameters.step.as_deref().filter(|text| !text.is_empty());
     let step = span_of(text.unwrap_or("5m"))
-        .filter(|step| *step >= MINUTE)
-        .ok_or_else(|| Problem::invalid("`step` is at least a minute, such as `5m`"))?;
+        .filter(|step| !step.is_zero())
+        .ok_or_else(|| Problem::invalid("`step` is no span such as `5m`"))?
+        .max(MINUTE);
     // A long range is told in wider intervals than asked for.
     let fewest = range.end.since(range.start).as_secs().div_ceil(MAX_POINTS);
     let minutes = fewest.div_ceil(60).saturating_mul(60);
     let step = step.max(Duration::from_secs(minutes));
-    let access = access_of(&visibility);
-    let points = read(&state, move |alerts| {
-        alerts.alert_trend(range, step, &access)
+    let about = About {
+        priority: parameters.priority,
+        source: parameters.source,
+        rule: parameters.rule,
+        workload: parameters.workload,
+        container: parameters.container,
+        image: parameters.image,
+        namespace: parameters.namespace,
+    };
+    let filter = filter(about, &visibility)?;
+    let points = ask_alerts(&state, move |alerts| {
+        alerts.alert_trend(range, step, &filter)
     })
     .await?;
     Ok(Json(Trend {
@@ -470,6 +536,22 @@ struct TopParameters {
     /// Items.
     #[param(minimum = 1, maximum = 1000, default = 10)]
     limit: Option<usize>,
+    /// Least urgent priority that is wanted; a list with commas is exactly those.
+    #[param(example = "Warning", format = "priorities")]
+    priority: Option<String>,
+    /// Which part noticed, with commas: `falco`, `profile`.
+    #[param(pattern = "^((falco|profile)(,(falco|profile))*)?$")]
+    source: Option<String>,
+    /// Rule.
+    rule: Option<String>,
+    /// Workload.
+    workload: Option<String>,
+    /// Container, by id or name.
+    container: Option<String>,
+    /// Image: its reference, or the repository.
+    image: Option<String>,
+    /// Kubernetes namespace.
+    namespace: Option<String>,
 }
 
 /// What occurred most.
@@ -538,9 +620,18 @@ async fn top(
         start: now.saturating_sub(window),
         end: now.saturating_add(MINUTE),
     };
-    let access = access_of(&visibility);
-    let top = read(&state, move |alerts| {
-        alerts.alert_top(range, by, limit, &access)
+    let about = About {
+        priority: parameters.priority,
+        source: parameters.source,
+        rule: parameters.rule,
+        workload: parameters.workload,
+        container: parameters.container,
+        image: parameters.image,
+        namespace: parameters.namespace,
+    };
+    let filter = filter(about, &visibility)?;
+    let top = ask_alerts(&state, move |alerts| {
+        alerts.alert_top(range, by, limit, &filter)
     });
     Ok(Json(TopList {
         items: top.await?.into_iter().map(TopItem::from).collect(),
@@ -554,12 +645,15 @@ struct TriageRequest {
     /// Numbers of the alerts, at most 1,000.
     #[schema(min_items = 1, max_items = 1000)]
     ids: Vec<u64>,
-    /// `acknowledge`, `start`, `close`, `reopen`, `assign` or `note`.
+    /// `acknowledge`, `unacknowledge`, `start`, `close`, `reopen`, `assign` or `note`.
     action: TriageAction,
     /// Why, when they are closed: `resolved` (the default), `false_positive`, `expected`, `duplicate`
     /// or `accepted`.
     #[schema(value_type = Option<CloseReasonName>)]
     reason: Option<CloseReason>,
+    /// Whether the profiles of their workloads learn what deviated in them, when they are closed: by
+    /// default those of `expected` ones do, if the sender may change profiles. Reopening takes it back.
+    teach: Option<bool>,
     /// User they are assigned to; null or empty for nobody.
     #[schema(max_length = 64)]
     assignee: Option<String>,
@@ -583,7 +677,10 @@ enum CloseReasonName {
 #[derive(Deserialize, ToSchema, Clone, Copy)]
 #[serde(rename_all = "snake_case")]
 enum TriageAction {
+    /// Somebody has seen them.
     Acknowledge,
+    /// They are new again.
+    Unacknowledge,
     Start,
     Close,
     Reopen,
@@ -596,6 +693,7 @@ impl TriageAction {
     const fn audited(self) -> &'static str {
         match self {
             Self::Acknowledge => "alert.acknowledge",
+            Self::Unacknowledge => "alert.unacknowledge",
             Self::Start => "alert.start",
             Self::Close => "alert.close",
             Self::Reopen => "alert.reopen",
@@ -615,9 +713,11 @@ struct Triaged {
 
 /// Triages alerts
 ///
-/// All or none: when one of them cannot be changed so, nothing is.
+/// All or none: when one of them cannot be changed so, nothing is. What profiles learn from closed
+/// alerts is stored in the same step.
 #[utoipa::path(post, path = "/api/alerts/triage", tag = "alerts", request_body = TriageRequest, responses(
     (status = 200, body = Triaged),
+    (status = 403, description = "The sender may not do this, or not have profiles learn", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "There is no such alert", body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, description = "An alert is in a state in which this cannot be done", body = ProblemBody, content_type = "application/problem+json"),
 ))]
@@ -638,10 +738,24 @@ async fn triage(
     if request.ids.len() > numbers.len() {
         audit.detail(format!("{} alerts", request.ids.len()));
     }
+    // Profiles are shared between containers, so whoever is confined to some cannot change them.
+    let may_teach = caller.0.allows(Permission::ManageProfiles) && visibility.is_everything();
+    if request.teach == Some(true) && !may_teach {
+        return Err(Problem::new(
+            Code::Forbidden,
+            "`teach` changes a profile, which takes a role that may manage profiles and is not \
+             confined to some containers; leave it out, or send `false`",
+        ));
+    }
     let todo = match request.action {
         TriageAction::Acknowledge => Triage::Acknowledge,
+        TriageAction::Unacknowledge => Triage::Unacknowledge,
         TriageAction::Start => Triage::Start,
-        TriageAction::Close => Triage::Close(request.reason.unwrap_or(CloseReason::Resolved)),
+        TriageAction::Close => {
+            let reason = request.reason.unwrap_or(CloseReason::Resolved);
+            let teach = request.teach.unwrap_or(reason == CloseReason::Expected);
+            Triage::Close { reason, teach }
+        }
         TriageAction::Reopen => Triage::Reopen,
         TriageAction::Assign => {
             let assignee = request.assignee.map(|user| user.trim().to_owned());
@@ -656,13 +770,41 @@ async fn triage(
     let ids: Vec<AlertId> = request.ids.into_iter().map(AlertId).collect();
     let (desk, now) = (state.parts.desk.clone(), state.now());
     let (who, access) = (caller.0.username.clone(), access_of(&visibility));
-    let triaged =
-        tokio::task::spawn_blocking(move || desk.triage(&ids, &todo, &who, now, &access)).await;
-    let seen = match triaged {
+    let learner = ProfileLearner {
+        profiles: Arc::clone(&state.parts.profiles),
+        records: Arc::clone(&state.parts.records),
+    };
+    let triaged = tokio::task::spawn_blocking(move || {
+        let learner = may_teach.then_some(&learner as &dyn Learner);
+        desk.triage(&ids, &todo, &who, now, &access, learner)
+    });
+    let seen = match triaged.await {
         Ok(seen) => seen.map_err(|error| refused(&error))?,
         Err(panic) => return Err(Problem::internal("triage alerts", &panic)),
     };
+    audit_lessons(&audit, &seen);
     Ok(Json(tell(&state, &seen)))
+}
+
+/// Writes down which profiles were taught what.
+fn audit_lessons(audit: &Audit, seen: &[Seen]) {
+    let (mut taught, mut untaught) = (0, 0);
+    for change in seen.iter().flat_map(|seen| &seen.changes) {
+        if let AlertAction::State {
+            taught: more,
+            untaught: less,
+            ..
+        } = &change.what
+        {
+            taught += more;
+            untaught += less;
+        }
+    }
+    for (count, done) in [(taught, "learned"), (untaught, "forgot")] {
+        if count > 0 {
+            audit.detail(format!("profiles {done} {count} behaviours"));
+        }
+    }
 }
 
 fn tell(state: &State, seen: &[Seen]) -> Triaged {
@@ -695,7 +837,7 @@ fn refused(error: &TriageError) -> Problem {
 }
 
 /// Asks the store of alerts on a thread that may block.
-async fn read<T: Send + 'static>(
+pub(super) async fn ask_alerts<T: Send + 'static>(
     state: &State,
     question: impl FnOnce(&dyn qw_store::AlertStore) -> Result<T, QueryError> + Send + 'static,
 ) -> Result<T, Problem> {

@@ -9,7 +9,7 @@ use axum::{
 };
 use qw_event::{ContainerRef, Timestamp};
 use qw_inventory::{Container, Mount, Network, Port};
-use qw_store::{ContainerActivity, EventQuery, TimeRange, query::Filter};
+use qw_store::{ContainerActivity, EventQuery, Kinds, TimeRange, query::Filter};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -261,6 +261,7 @@ async fn logs(
     Parameters(parameters): Parameters<LogParameters>,
 ) -> Result<Response, Problem> {
     let query = EventQuery {
+        kinds: Kinds::EVENTS,
         range: range(
             parameters.start.as_deref(),
             parameters.end.as_deref(),
@@ -289,7 +290,7 @@ pub(super) async fn activity(state: &State) -> Result<Arc<Activity>, Problem> {
         end: now.saturating_add(Duration::from_mins(1)),
     };
     let rows = state
-        .ask(move |records| records.container_activity(range))
+        .ask(move |records| records.container_activity(range, Kinds::EVENTS))
         .await?;
     let mut activity = Activity::default();
     for row in rows {

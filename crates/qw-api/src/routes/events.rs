@@ -17,7 +17,7 @@ use crate::{
     access::Visibility,
     event_view::EventView,
     parameters::{
-        DEFAULT_LIMIT, MAX_LIMIT, Parameters, event_cursor, filter, limit, order, range,
+        DEFAULT_LIMIT, MAX_LIMIT, Parameters, event_cursor, filter, kinds, limit, order, range,
         seal_cursor,
     },
     problem::{Problem, ProblemBody},
@@ -54,6 +54,10 @@ struct EventParameters {
     /// Query, such as `rule:shell and priority>=Warning`; everything when empty.
     #[param(format = "query")]
     query: Option<String>,
+    /// `event`, `log` for lines of container logs, or `all`; events when absent, unless the query names
+    /// kinds.
+    #[param(pattern = "^(event|log|all)?$", default = "event")]
+    kind: Option<String>,
     /// Begin, RFC 3339 or `now-15m`; an hour before the end when absent.
     #[param(example = "now-15m", format = "instant")]
     start: Option<String>,
@@ -93,14 +97,16 @@ async fn events(
     visibility: Visibility,
     Parameters(parameters): Parameters<EventParameters>,
 ) -> Result<Response, Problem> {
+    let filter = filter(parameters.query.as_deref())?;
     let query = EventQuery {
+        kinds: kinds(parameters.kind.as_deref(), &filter)?,
         range: range(
             parameters.start.as_deref(),
             parameters.end.as_deref(),
             HOUR,
             state.now(),
         )?,
-        filter: visibility.narrow(filter(parameters.query.as_deref())?),
+        filter: visibility.narrow(filter),
         order: order(parameters.order.as_deref())?,
         after: event_cursor(parameters.cursor.as_deref())?,
         limit: limit(parameters.limit, DEFAULT_LIMIT, MAX_LIMIT)?,
@@ -173,6 +179,10 @@ struct FacetParameters {
     /// Query; everything when empty.
     #[param(format = "query")]
     query: Option<String>,
+    /// `event`, `log` for lines of container logs, or `all`; events when absent, unless the query names
+    /// kinds.
+    #[param(pattern = "^(event|log|all)?$", default = "event")]
+    kind: Option<String>,
     /// Begin, RFC 3339 or `now-15m`; an hour before the end when absent.
     #[param(example = "now-15m", format = "instant")]
     start: Option<String>,
@@ -252,14 +262,16 @@ async fn facets(
     Parameters(parameters): Parameters<FacetParameters>,
 ) -> Result<Json<FacetList>, Problem> {
     let fields = field_names(parameters.fields.as_deref(), &DEFAULT_FACETS, 20)?;
+    let filter = filter(parameters.query.as_deref())?;
     let query = FacetQuery {
+        kinds: kinds(parameters.kind.as_deref(), &filter)?,
         range: range(
             parameters.start.as_deref(),
             parameters.end.as_deref(),
             HOUR,
             state.now(),
         )?,
-        filter: visibility.narrow(filter(parameters.query.as_deref())?),
+        filter: visibility.narrow(filter),
         fields,
         limit: limit(parameters.limit, 10, 100)?,
         budget: state.parts.settings.query_budget,

@@ -19,7 +19,7 @@ use utoipa_axum::routes;
 use crate::{
     access::Visibility,
     event_view::json_line,
-    parameters::{MAX_LIMIT, Parameters, filter, limit, order, range},
+    parameters::{MAX_LIMIT, Parameters, filter, kinds, limit, order, range},
     problem::{Code, Problem},
     routes::{
         Routes,
@@ -60,6 +60,10 @@ struct ExportParameters {
     /// Query; everything when empty.
     #[param(format = "query")]
     query: Option<String>,
+    /// `event`, `log` for lines of container logs, or `all`; events when absent, unless the query names
+    /// kinds.
+    #[param(pattern = "^(event|log|all)?$", default = "event")]
+    kind: Option<String>,
     /// Begin, RFC 3339 or `now-15m`; an hour before the end when absent.
     #[param(example = "now-15m", format = "instant")]
     start: Option<String>,
@@ -106,14 +110,16 @@ async fn export(
         }
     };
     let now = state.now();
+    let filter = filter(parameters.query.as_deref())?;
     let query = EventQuery {
+        kinds: kinds(parameters.kind.as_deref(), &filter)?,
         range: range(
             parameters.start.as_deref(),
             parameters.end.as_deref(),
             HOUR,
             now,
         )?,
-        filter: visibility.narrow(filter(parameters.query.as_deref())?),
+        filter: visibility.narrow(filter),
         order: order(parameters.order.as_deref())?,
         after: None,
         limit: MAX_LIMIT,

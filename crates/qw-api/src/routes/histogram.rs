@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use crate::{
     access::Visibility,
     event_view::ByPriority,
-    parameters::{Parameters, filter, range, span_of},
+    parameters::{Parameters, filter, kinds, range, span_of},
     problem::Problem,
     routes::{Routes, events::HOUR},
     state::State,
@@ -42,6 +42,10 @@ struct HistogramParameters {
     /// Query; everything when empty.
     #[param(format = "query")]
     query: Option<String>,
+    /// `event`, `log` for lines of container logs, or `all`; events when absent, unless the query names
+    /// kinds.
+    #[param(pattern = "^(event|log|all)?$", default = "event")]
+    kind: Option<String>,
     /// Begin, RFC 3339 or `now-15m`; an hour before the end when absent.
     #[param(example = "now-15m", format = "instant")]
     start: Option<String>,
@@ -97,9 +101,11 @@ async fn histogram(
         state.now(),
     )?;
     let step = step(parameters.step.as_deref(), range)?;
+    let filter = filter(parameters.query.as_deref())?;
     let query = HistogramQuery {
+        kinds: kinds(parameters.kind.as_deref(), &filter)?,
         range,
-        filter: visibility.narrow(filter(parameters.query.as_deref())?),
+        filter: visibility.narrow(filter),
         step,
         budget: state.parts.settings.query_budget,
     };

@@ -45,8 +45,11 @@ struct LoginParameters {
 }
 
 /// Sends the browser to the provider
+///
+/// When that cannot be asked, a browser, which asks for `text/html`, is sent back to the page where it
+/// can sign in otherwise, with a word for what went wrong in `error`.
 #[utoipa::path(get, path = "/api/auth/oidc/login", tag = "access", params(LoginParameters), responses(
-    (status = 303, description = "To the provider's page; the cookie `quaywatch_oidc` is set"),
+    (status = 303, description = "To the provider's page; the cookie `quaywatch_oidc` is set. Or back to `/login`"),
     (status = 404, description = "No provider is configured", body = ProblemBody, content_type = "application/problem+json"),
     (status = 429, description = "Tried too often; `Retry-After` says when to try again", body = ProblemBody, content_type = "application/problem+json"),
     (status = 502, description = "The provider cannot be asked", body = ProblemBody, content_type = "application/problem+json"),
@@ -62,8 +65,16 @@ async fn login(
     let address = Peer::ip(Some(&peer));
     state.parts.access.charge_sign_in(address, now)?;
     let return_to = parameters.return_to.as_deref().unwrap_or("/");
-    let begun = provider.begin(return_to, now).await;
-    let begun = begun.map_err(|refused| problem(&refused))?;
+    let begun = match provider.begin(return_to, now).await {
+        Ok(begun) => begun,
+        Err(refused) => {
+            tracing::warn!(error = %refused, "the provider of single sign-on is of no use");
+            if wants_page(&headers) {
+                return Ok(go_to(&format!("/login?error={}", refused.code()), []));
+            }
+            return Err(problem(&refused));
+        }
+    };
     let cookie = cookie(begun.browser.expose(), 600, is_encrypted(peer, &headers));
     Ok(go_to(&begun.redirect, [cookie]))
 }
@@ -111,11 +122,7 @@ async fn callback(
         Ok((return_to, session)) => Ok(go_to(&return_to, [session, forget])),
         Err((code, problem)) => {
             tracing::info!(address = %peer.address, code, "sign-in through the provider refused");
-            let wants_page = headers
-                .get(header::ACCEPT)
-                .and_then(|value| value.to_str().ok())
-                .is_some_and(|accept| accept.contains("text/html"));
-            if !wants_page || problem.code() == Code::RateLimited {
+            if !wants_page(&headers) || problem.code() == Code::RateLimited {
                 return Err(problem);
             }
             audit.refuse(problem.detail());
@@ -164,6 +171,13 @@ async fn finish(
     tracing::info!(user = signed_in.user.name, address = %peer.address, "signed in through the provider");
     let secure = is_encrypted(peer, headers);
     Ok((return_to, session_cookie_header(&signed_in, secure)))
+}
+
+fn wants_page(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT);
+    accept
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|accept| accept.contains("text/html"))
 }
 
 fn provider(state: &State) -> Result<Arc<Provider>, Problem> {

@@ -7,11 +7,11 @@ use std::{
 };
 
 use axum::{Json, extract::State as Extract};
-use qw_event::{Category, Priority, Timestamp};
+use qw_event::{AlertState, Category, Priority, Timestamp};
 use qw_pipeline::{Notice, SourceState};
 use qw_store::{
-    ContainerActivity, FacetQuery, HistogramQuery, QueryError, RecordStore, RuleActivity,
-    TimeRange, query::Filter,
+    AlertFilter, AlertQuery, ContainerActivity, FacetQuery, HistogramQuery, Kinds, QueryError,
+    RecordStore, RuleActivity, TimeRange, query::Filter,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -24,6 +24,7 @@ use crate::{
     problem::Problem,
     routes::{
         Routes,
+        alerts::{access_of, ask_alerts},
         containers::{DAY, Found, activity, all},
         histogram::{HistogramView, filled, step},
     },
@@ -71,6 +72,8 @@ struct Overview {
     top_rules: Vec<TopRule>,
     /// Containers with the most events in the range.
     top_containers: Vec<TopContainer>,
+    /// Alerts of the range, and those that are open.
+    alerts: AlertCounts,
     /// Containers known now.
     containers: ContainerCounts,
     /// Hosts that events of the last day, or the engine, name.
@@ -133,6 +136,31 @@ struct TopContainer {
     /// Time of its latest event.
     #[schema(value_type = String, format = DateTime)]
     last_event: Timestamp,
+}
+
+/// Alerts, counted.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OverviewAlerts)]
+struct AlertCounts {
+    /// Alerts whose last event lies in the range, silenced ones left out.
+    total: u64,
+    /// Of these, by priority.
+    by_priority: ByPriority,
+    /// Alerts that are open now, silenced ones left out.
+    open: OpenAlerts,
+    /// Alerts that are open now and silenced.
+    silenced: u64,
+}
+
+/// Open alerts by state.
+#[derive(Serialize, ToSchema)]
+struct OpenAlerts {
+    /// Nobody has looked at them.
+    new: u64,
+    /// Somebody has seen them.
+    acknowledged: u64,
+    /// Somebody works on them.
+    in_progress: u64,
 }
 
 /// Containers.
@@ -222,11 +250,12 @@ async fn overview(
             let filter = seen.clone().unwrap_or_default();
             Ok((
                 match seen {
-                    None => records.rule_activity(range)?,
+                    None => records.rule_activity(range, Kinds::EVENTS)?,
                     Some(seen) => seen_rules(records, seen, range, budget)?,
                 },
-                records.container_activity(range)?,
+                records.container_activity(range, Kinds::EVENTS)?,
                 records.histogram(&HistogramQuery {
+                    kinds: Kinds::EVENTS,
                     range,
                     filter,
                     step,
@@ -235,6 +264,7 @@ async fn overview(
             ))
         })
         .await?;
+    let alerts = alert_counts(&state, &visibility, range).await?;
     let day = activity(&state).await?;
     let containers = all(&state, &day, &visibility);
     did.retain(|row| visibility.contains_id(&row.container_id));
@@ -279,6 +309,7 @@ async fn overview(
         by_category,
         top_rules: top_rules(rules),
         top_containers: top_containers(did),
+        alerts,
         containers: ContainerCounts {
             running: containers.iter().filter(|found| found.is_running()).count(),
             total: containers.len(),
@@ -313,6 +344,48 @@ async fn overview(
     }))
 }
 
+async fn alert_counts(
+    state: &State,
+    visibility: &Visibility,
+    range: TimeRange,
+) -> Result<AlertCounts, Problem> {
+    let loud = AlertQuery {
+        filter: AlertFilter {
+            access: access_of(visibility),
+            ..AlertFilter::default()
+        },
+        silenced: Some(false),
+        limit: 1,
+        ..AlertQuery::default()
+    };
+    let of_range = AlertQuery {
+        range: Some(range),
+        ..loud.clone()
+    };
+    let silenced = AlertQuery {
+        silenced: Some(true),
+        ..loud.clone()
+    };
+    let (of_range, open, silenced) = ask_alerts(state, move |alerts| {
+        let counted = alerts.alerts(&of_range)?;
+        let (open, silenced) = (alerts.alerts(&loud)?, alerts.alerts(&silenced)?);
+        Ok((counted.by_priority, open.by_state, silenced.by_state))
+    })
+    .await?;
+    let count = |state| open.get(&state).copied().unwrap_or(0);
+    let open_states = AlertState::ALL.iter().filter(|state| state.is_open());
+    Ok(AlertCounts {
+        total: of_range.iter().sum(),
+        by_priority: of_range.into(),
+        open: OpenAlerts {
+            new: count(AlertState::New),
+            acknowledged: count(AlertState::Acknowledged),
+            in_progress: count(AlertState::InProgress),
+        },
+        silenced: open_states.filter_map(|state| silenced.get(state)).sum(),
+    })
+}
+
 /// The rules of the events that `seen` selects.
 fn seen_rules(
     records: &dyn RecordStore,
@@ -321,6 +394,7 @@ fn seen_rules(
     budget: Duration,
 ) -> Result<Vec<RuleActivity>, QueryError> {
     let counted = records.facets(&FacetQuery {
+        kinds: Kinds::EVENTS,
         range,
         filter: seen,
         fields: vec!["rule".to_owned()],
@@ -335,7 +409,7 @@ fn seen_rules(
         .collect();
     // A rule nearly always has one priority and one category; the most frequent ones stand for it.
     let mut rules: Vec<RuleActivity> = Vec::new();
-    for rule in records.rule_activity(range)? {
+    for rule in records.rule_activity(range, Kinds::EVENTS)? {
         if let Some(count) = counts.get(&*rule.rule)
             && rules.iter().all(|known| known.rule != rule.rule)
         {
@@ -355,6 +429,7 @@ async fn host_count(state: &State) -> Result<usize, Problem> {
     }
     let now = state.now();
     let query = FacetQuery {
+        kinds: Kinds::EVENTS,
         range: TimeRange {
             start: now.saturating_sub(DAY),
             end: now,

@@ -12,8 +12,8 @@ use http::{HeaderValue, header};
 use qw_event::{EventId, Timestamp};
 use qw_pipeline::{SnapshotKind, profile_snapshots, save_profile};
 use qw_profile::{
-    Branch, Document, DocumentError, FILE_SUFFIX, MAX_DOCUMENT, Mode, NodeState, Summary, TreeNode,
-    TreeQuery, diff,
+    Acceptance, Branch, Document, DocumentError, FILE_SUFFIX, MAX_DOCUMENT, Mode, NodeState,
+    Summary, TreeNode, TreeQuery, diff,
 };
 use rustc_hash::FxHashSet;
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,7 @@ use utoipa_axum::routes;
 
 use crate::{
     access::{Audit, Visibility},
+    guard::Caller,
     parameters::{
         Body, DEFAULT_LIMIT, MAX_LIMIT, Parameters, instant, limit, open_cursor, seal_cursor,
     },
@@ -71,6 +72,8 @@ struct ProfileView {
     frozen: bool,
     /// Progress of the branch that is furthest behind, 0 to 1.
     progress: f32,
+    /// Containers known to run under it, of those whose events were met lately.
+    containers: usize,
     /// Events compared with it.
     events: u64,
     /// Deviations found.
@@ -79,6 +82,8 @@ struct ProfileView {
     nodes: usize,
     /// Of these, nodes that stand for deviations.
     deviating_nodes: usize,
+    /// Attributes that somebody accepted.
+    accepted: usize,
     /// Nodes that were not recorded because a bound was reached.
     refused: u64,
     /// Memory, in bytes.
@@ -113,6 +118,10 @@ struct BranchView {
     unseen_mass: f64,
     /// New nodes of the last hour.
     new_nodes_per_hour: f64,
+    /// Nodes that are known.
+    nodes: usize,
+    /// Nodes that stand for deviations.
+    deviating_nodes: usize,
 }
 
 const fn mode_name(mode: Mode) -> &'static str {
@@ -133,6 +142,8 @@ impl From<Summary> for ProfileView {
                 .map(|image| image.reference.to_string())
                 .collect(),
             frozen: summary.frozen,
+            containers: summary.containers,
+            accepted: summary.accepted,
             events: summary.events,
             deviations: summary.deviations,
             nodes: summary.nodes,
@@ -144,7 +155,8 @@ impl From<Summary> for ProfileView {
             branches: summary
                 .branches
                 .into_iter()
-                .map(|(branch, state)| {
+                .zip(summary.sizes)
+                .map(|((branch, state), size)| {
                     let view = BranchView {
                         state: mode_name(state.mode),
                         since: state.since,
@@ -153,6 +165,8 @@ impl From<Summary> for ProfileView {
                         events: state.observations,
                         unseen_mass: state.unseen_mass,
                         new_nodes_per_hour: state.new_nodes_per_hour,
+                        nodes: size.nodes,
+                        deviating_nodes: size.deviating_nodes,
                     };
                     (branch.as_str(), view)
                 })
@@ -465,6 +479,7 @@ struct Accepted {
     ))]
 async fn accept(
     Extract(state): Extract<State>,
+    caller: Caller,
     visibility: Visibility,
     audit: Audit,
     Path(key): Path<String>,
@@ -485,7 +500,16 @@ async fn accept(
     })?;
     let below: Vec<&str> = below.iter().map(String::as_str).collect();
     save(&state, &key, Some(SnapshotKind::Command)).await?;
-    let accepted = state.parts.profiles.lock().accept(&key, branch, &below);
+    let acceptance = Acceptance {
+        by: caller.0.username.as_str().into(),
+        time: state.now(),
+        alert: None,
+    };
+    let accepted = state
+        .parts
+        .profiles
+        .lock()
+        .accept(&key, branch, &below, &acceptance);
     let accepted = accepted.map_err(|_| no_profile(&key))?;
     save(&state, &key, None).await?;
     let summary = state.parts.profiles.lock().summary(&key);
@@ -510,7 +534,8 @@ async fn save(state: &State, key: &Arc<str>, kind: Option<SnapshotKind>) -> Resu
 
 /// Exports a profile
 ///
-/// A document that can be shipped with the image and imported elsewhere.
+/// A document that can be shipped with the image and imported elsewhere. What deviated, and who
+/// accepted what, is not in it.
 #[utoipa::path(get, path = "/api/profiles/{key}/export", tag = "profiles",
     params(("key" = String, Path, description = "Key of the profile, or id or name of a container")),
     responses(
@@ -524,7 +549,7 @@ async fn export_profile(
 ) -> Result<Response, Problem> {
     let key = find(&state, &visibility, &key)?;
     let document = state.parts.profiles.lock().snapshot(&key, EventId(0));
-    let document = document.ok_or_else(|| no_profile(&key))?;
+    let document = document.ok_or_else(|| no_profile(&key))?.to_ship();
     let name: String = key
         .chars()
         .map(|each| {
@@ -566,7 +591,7 @@ struct ImportParameters {
     request_body(content = Object, content_type = "application/json"),
     responses(
         (status = 200, body = ProfileDetail),
-        (status = 409, description = "There are as many profiles as there may be", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "There are as many profiles as there may be, or they take as much memory as they may", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 async fn import_profile(
     Extract(state): Extract<State>,
@@ -593,7 +618,9 @@ async fn import_profile(
 
 fn refused(error: &DocumentError) -> Problem {
     match error {
-        DocumentError::TooManyProfiles(_) => Problem::new(Code::Conflict, error.to_string()),
+        DocumentError::TooManyProfiles(_) | DocumentError::NoMemory(_) => {
+            Problem::new(Code::Conflict, error.to_string())
+        }
         DocumentError::NotAProfile(cause) => Problem::invalid(format!("{error}: {cause}")),
         _ => Problem::invalid(error.to_string()),
     }
@@ -749,8 +776,8 @@ struct TreeParameters {
     /// Only what had been seen by then.
     #[param(format = "instant")]
     at: Option<String>,
-    /// Only nodes in this state: `learned`, `seen` or `deviating`.
-    #[param(pattern = "^(learned|seen|deviating)?$")]
+    /// Only nodes in this state: `learned`, `accepted`, `seen` or `deviating`.
+    #[param(pattern = "^(learned|accepted|seen|deviating)?$")]
     state: Option<String>,
 }
 
@@ -765,7 +792,8 @@ struct TreeNodeBody {
     r#type: String,
     /// Sum of the counts below; at an attribute, events that had it.
     events_count: u64,
-    /// `state` (`learned`, `seen`, `deviating`), `first_seen`, `last_seen` and more.
+    /// `state` (`learned`, `accepted`, `seen`, `deviating`), `first_seen`, `last_seen`, `accepted` (`by`
+    /// whom, at which `time`, with which `alert`) and more.
     #[schema(value_type = Object)]
     metadata: (),
     /// Nodes below, most frequent first.
@@ -800,11 +828,12 @@ async fn tree(
     let node_state = match parameters.state.as_deref() {
         None | Some("") => None,
         Some("learned") => Some(NodeState::Learned),
+        Some("accepted") => Some(NodeState::Accepted),
         Some("seen") => Some(NodeState::Seen),
         Some("deviating") => Some(NodeState::Deviating),
         Some(_) => {
             return Err(Problem::invalid(
-                "`state` must be `learned`, `seen` or `deviating`",
+                "`state` must be `learned`, `accepted`, `seen` or `deviating`",
             ));
         }
     };

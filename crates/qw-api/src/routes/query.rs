@@ -8,7 +8,7 @@ use std::{
 
 use axum::{Json, extract::State as Extract};
 use qw_store::{
-    EventQuery, FacetQuery, Order, TimeRange,
+    EventQuery, FacetQuery, Kinds, Order, TimeRange,
     query::{self, Expression, FIELDS, Filter, Pattern},
 };
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ use utoipa_axum::routes;
 
 use crate::{
     access::Visibility,
-    parameters::{Parameters, limit},
+    parameters::{Parameters, kinds, limit},
     problem::Problem,
     routes::Routes,
     state::State,
@@ -142,9 +142,13 @@ async fn fields(
     }))
 }
 
+/// Fields that tell records of several kinds apart, or that only logs have.
+const OF_LOGS: [&str; 5] = ["kind", "severity_text", "level", "log.iostream", "body"];
+
 async fn seen_fields(state: &State, visibility: &Visibility) -> Result<Arc<[String]>, Problem> {
     let now = state.now();
     let query = EventQuery {
+        kinds: Kinds::EVENTS,
         range: TimeRange {
             start: now.saturating_sub(RECENT),
             end: now,
@@ -179,6 +183,9 @@ struct ValueParameters {
     /// Name of the field.
     #[param(example = "rule", min_length = 1, max_length = 128)]
     field: String,
+    /// Of which records: `event`, `log` or `all`; all for fields that only logs have, else events.
+    #[param(pattern = "^(event|log|all)?$")]
+    kind: Option<String>,
     /// Beginning of the values.
     #[param(example = "Te", max_length = 256)]
     prefix: Option<String>,
@@ -205,6 +212,7 @@ async fn values(
 ) -> Result<Json<ValueList>, Problem> {
     let ValueParameters {
         field,
+        kind,
         prefix,
         limit: asked,
     } = parameters;
@@ -225,7 +233,12 @@ async fn values(
             patterns: vec![starts],
         })
     };
+    let kinds = match kind.as_deref() {
+        None | Some("") if OF_LOGS.contains(&&*field.to_ascii_lowercase()) => Kinds::ALL,
+        kind => kinds(kind, &Filter::everything())?,
+    };
     let query = FacetQuery {
+        kinds,
         range: TimeRange {
             start: now.saturating_sub(RECENT),
             end: now,

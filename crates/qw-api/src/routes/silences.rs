@@ -6,14 +6,15 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
-use qw_alerts::{Matcher, NewSilence, Silence};
+use qw_alerts::{MatchField, MatchOperator, Matcher, NewSilence, Silence};
 use qw_event::Timestamp;
+use qw_inventory::Inventory;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use crate::{
-    access::Audit,
+    access::{Audit, Visibility},
     guard::Caller,
     parameters::Body,
     problem::{Code, Problem, ProblemBody},
@@ -104,16 +105,40 @@ struct SilenceList {
 }
 
 /// Lists silences
+///
+/// Whoever is confined to some containers gets those that name nothing but rules, sources, priorities
+/// and containers or namespaces of his own.
 #[utoipa::path(get, path = "/api/silences", tag = "alerts", responses((status = 200, body = SilenceList)))]
-async fn silences(Extract(state): Extract<State>) -> Json<SilenceList> {
+async fn silences(Extract(state): Extract<State>, visibility: Visibility) -> Json<SilenceList> {
     let now = state.now();
     let silences = state.parts.desk.silences().into_iter().rev();
     Json(SilenceList {
         items: silences
+            .filter(|silence| {
+                let mut matchers = silence.matchers.iter();
+                matchers.all(|matcher| may_be_named(matcher, &visibility, &state.parts.inventory))
+            })
             .map(|silence| SilenceView::new(silence, now))
             .collect(),
         next_cursor: None,
     })
+}
+
+/// True when `matcher` names nothing that may not be seen.
+fn may_be_named(matcher: &Matcher, visibility: &Visibility, inventory: &Inventory) -> bool {
+    if visibility.is_everything() {
+        return true;
+    }
+    let (value, is_equal) = (&matcher.value, matcher.operator == MatchOperator::Equal);
+    match matcher.field {
+        MatchField::Rule | MatchField::Source | MatchField::Priority => true,
+        MatchField::Namespace => is_equal && visibility.has_namespace(value),
+        MatchField::Container => {
+            let known = inventory.container(value).filter(|_| is_equal);
+            known.is_some_and(|container| visibility.contains_id(&container.id))
+        }
+        MatchField::Workload | MatchField::Image | MatchField::Hostname => false,
+    }
 }
 
 /// A silence to be made.

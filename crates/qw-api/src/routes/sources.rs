@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::{Json, extract::State as Extract};
 use qw_event::{Outcome, Timestamp};
-use qw_pipeline::SourceSnapshot;
+use qw_pipeline::{Reader, SourceSnapshot};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
@@ -65,6 +65,46 @@ struct SourceView {
     queue: QueueView,
     /// Where it goes on reading after a restart.
     position: Option<String>,
+    /// How each of the things it reads is read, such as the log of each container.
+    readers: Vec<ReaderView>,
+}
+
+/// How the log of one container is read.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SourceReader)]
+struct ReaderView {
+    /// Full id of the container.
+    container_id: String,
+    /// Its name.
+    container_name: String,
+    /// `file`, `api`, or `none` when it cannot be read.
+    #[schema(example = "file")]
+    way: &'static str,
+    /// Why it is read this way.
+    why: String,
+    /// Bytes that are there and not yet read; null when that cannot be told.
+    lag_bytes: Option<u64>,
+    /// Places where something is missing, since the server started.
+    gaps: u64,
+    /// Records read, since the server started.
+    lines: u64,
+    /// Newest error.
+    last_error: Option<String>,
+}
+
+impl From<&Reader> for ReaderView {
+    fn from(reader: &Reader) -> Self {
+        Self {
+            container_id: reader.container_id.clone(),
+            container_name: reader.container_name.clone(),
+            way: reader.way,
+            why: reader.why.clone(),
+            lag_bytes: reader.lag_bytes,
+            gaps: reader.gaps,
+            lines: reader.lines,
+            last_error: reader.last_error.clone(),
+        }
+    }
 }
 
 /// An error of a source.
@@ -122,6 +162,7 @@ impl From<SourceSnapshot> for SourceView {
             last_received: source.last_received,
             last_event: source.last_event,
             lag_seconds: lag,
+            readers: source.readers.iter().map(ReaderView::from).collect(),
             received_total: source.received,
             received_bytes_total: source.received_bytes,
             outcomes: outcomes(&source.outcomes),

@@ -7,6 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use qw_auth::Permission;
 use qw_event::EventId;
 use qw_store::query::Filter;
 use serde::Deserialize;
@@ -18,10 +19,10 @@ use crate::{
     guard::Caller,
     listen::Stopping,
     parameters::{Parameters, filter, priority_filter},
-    problem::{Problem, ProblemBody},
+    problem::{Code, Problem, ProblemBody},
     routes::Routes,
     state::State,
-    stream::Subscription,
+    stream::{Subscription, Types, Wanted},
 };
 
 pub(super) fn routes() -> Routes {
@@ -39,6 +40,14 @@ struct StreamParameters {
     /// Least urgent priority that is wanted, such as `Warning`; a list with commas is exactly those.
     #[param(example = "Warning", format = "priorities")]
     priority: Option<String>,
+    /// What is to come, with commas: `event`, `alert`, `log`; events and alerts when empty. Lines of
+    /// logs come in messages of events. Heartbeats always come, gaps when events or lines do.
+    #[param(
+        example = "alert",
+        pattern = "^((event|alert|log)(,(event|alert|log))*)?$",
+        default = "event,alert"
+    )]
+    types: Option<String>,
     /// Resumes after this event; the header `Last-Event-ID` says the same and wins.
     #[param(pattern = "^[0-9]{0,19}$")]
     last_event_id: Option<String>,
@@ -65,7 +74,7 @@ struct StreamEvent {
 /// `{"type":"event|alert|heartbeat|gap","ts":"…","container":"…","payload":…}`. Events are merged over
 /// 500 ms into `{"events":[…]}`; what has become of alerts comes before the events that caused it, as
 /// `{"alerts":[…]}`; a heartbeat `{"last_event_id":"…"}` comes at once and every 30 s;
-/// `{"missed":n,"from":"…","to":"…"}` tells of a gap. Clients give a stream up after 90 s of
+/// `{"missed":n,"from":"…","to":"…"}` tells of a gap. `types` leaves events or alerts out. Clients give a stream up after 90 s of
 /// silence.
 #[utoipa::path(get, path = "/api/stream", tag = "streams", params(StreamParameters), responses(
     (status = 200, description = "The stream", body = StreamEvent, content_type = "text/event-stream"),
@@ -125,6 +134,13 @@ fn open(
     let filter = of_container
         .and(priority_filter(parameters.priority.as_deref())?)
         .and(filter(parameters.query.as_deref())?);
+    let types = types(parameters.types.as_deref())?;
+    if !types.events && !types.logs && !caller.0.allows(Permission::View) {
+        return Err(Problem::new(
+            Code::Forbidden,
+            "alerts need the permission `view`",
+        ));
+    }
     let last_seen = last_seen(headers, parameters.last_event_id.as_deref())?;
     let seat = state
         .parts
@@ -140,8 +156,12 @@ fn open(
     let stop = stopping
         .map(|Extension(Stopping(stop))| stop)
         .unwrap_or_default();
-    let subscription =
-        Subscription::new(state, caller.0, filter, container_id, last_seen, stop, seat);
+    let wanted = Wanted {
+        types,
+        filter,
+        container: container_id,
+    };
+    let subscription = Subscription::new(state, caller.0, wanted, last_seen, stop, seat);
     let mut response = Body::from_stream(subscription.into_stream()).into_response();
     let answer = response.headers_mut();
     for (name, value) in [
@@ -153,6 +173,35 @@ fn open(
         answer.insert(name, HeaderValue::from_static(value));
     }
     Ok(response)
+}
+
+fn types(text: Option<&str>) -> Result<Types, Problem> {
+    let words = text.unwrap_or("").split(',').map(str::trim);
+    let mut types = Types {
+        events: false,
+        logs: false,
+        alerts: false,
+    };
+    for word in words.filter(|word| !word.is_empty()) {
+        match word {
+            "event" => types.events = true,
+            "alert" => types.alerts = true,
+            "log" => types.logs = true,
+            _ => return Err(Problem::invalid("`types` lists `event`, `alert`, `log`")),
+        }
+    }
+    Ok(match types {
+        Types {
+            events: false,
+            logs: false,
+            alerts: false,
+        } => Types {
+            events: true,
+            logs: false,
+            alerts: true,
+        },
+        types => types,
+    })
 }
 
 fn last_seen(headers: &HeaderMap, parameter: Option<&str>) -> Result<Option<EventId>, Problem> {

@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
-use qw_event::{Category, ContainerRef, Event, Priority};
+use qw_event::{Category, ContainerRef, Event, Priority, RecordKind};
 use serde::{Deserialize, Serialize};
 use serde_json::{json, value::RawValue};
 use utoipa::ToSchema;
@@ -134,6 +134,7 @@ fn event(state: &State, container: Option<&str>, username: &str, mark: &str) -> 
         "user.name": username,
     });
     Event {
+        kind: RecordKind::Event,
         time: state.now(),
         source: "internal".into(),
         rule: RULE.into(),

@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
-use qw_auth::{Origin, Role, User};
+use qw_auth::{Origin, Permission::Triage, Role, User};
 use qw_event::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
@@ -28,6 +28,49 @@ pub(super) fn routes() -> Routes {
         routes!(users, create_user),
         routes!(change_user, remove_user),
     ]
+}
+
+pub(super) fn triage_routes() -> Routes {
+    vec![routes!(assignable)]
+}
+
+/// Somebody who can be asked to take care of alerts.
+#[derive(Serialize, ToSchema)]
+struct AssignableUser {
+    /// Name.
+    #[schema(example = "ada")]
+    username: String,
+    /// What the user may do.
+    #[schema(value_type = RoleName)]
+    role: Role,
+}
+
+/// Everyone who can be asked to take care of alerts.
+#[derive(Serialize, ToSchema)]
+struct AssignableUserList {
+    /// The users, by name.
+    items: Vec<AssignableUser>,
+    /// Always null: the list is complete.
+    #[schema(value_type = Option<String>)]
+    next_cursor: Option<()>,
+}
+
+/// Lists the users that alerts can be assigned to
+///
+/// They may triage, and are not disabled.
+#[utoipa::path(get, path = "/api/users/assignable", tag = "alerts", responses((status = 200, body = AssignableUserList)))]
+async fn assignable(Extract(state): Extract<State>) -> Json<AssignableUserList> {
+    let users = state.parts.access.users().into_iter();
+    let users = users.filter(|user| !user.disabled && user.role.permissions().allow(Triage));
+    Json(AssignableUserList {
+        items: users
+            .map(|user| AssignableUser {
+                username: user.name,
+                role: user.role,
+            })
+            .collect(),
+        next_cursor: None,
+    })
 }
 
 /// A user.

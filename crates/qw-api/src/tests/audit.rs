@@ -7,8 +7,8 @@ use qw_auth::{Role, Scope};
 use qw_store::StateChange;
 use serde_json::{Value, json};
 
-use super::harness::{Harness, PASSWORD, Proof};
-use crate::AuditOptions;
+use super::harness::{Harness, PASSWORD, Proof, request};
+use crate::{AuditOptions, guard::Peer};
 
 async fn entries(harness: &Harness, admin: &Proof, query: &str) -> Vec<Value> {
     let path = format!("/api/audit?limit=1000{query}");
@@ -43,6 +43,8 @@ async fn every_write_leaves_exactly_one_entry_whatever_becomes_of_it() {
     let admin = harness.session_of("root", Role::Admin, None);
     let reader = harness.session_of("eve", Role::LogReader, None);
     let token = harness.token(&[Scope::Admin]);
+    // Its first use has an entry of its own.
+    harness.get("/api/users", &token).await.expect(200);
     let writes = writes();
     assert!(writes.len() >= 12, "{}", writes.len());
     for (method, path) in writes {
@@ -294,4 +296,73 @@ async fn what_is_too_old_or_too_much_goes_and_the_rest_is_whole() {
     access.flush(harness.now()).unwrap();
     let check = access.verify_audit().unwrap();
     assert_eq!((check.broken, check.entries), (None, 1));
+}
+
+#[tokio::test]
+async fn a_token_from_where_it_never_came_is_told() {
+    let harness = Harness::new();
+    let admin = harness.session_of("root", Role::Admin, None);
+    let token = harness.token_of("root", &[Scope::Read]);
+    let use_from = async |address: std::net::IpAddr| {
+        let mut asked = request(Method::GET, "/api/query/check", &token, None);
+        asked.extensions_mut().insert(Peer {
+            address: (address, 4_000).into(),
+            certified: false,
+            encrypted: false,
+        });
+        harness.send(asked).await.expect(200)
+    };
+    let told = async || entries(&harness, &admin, "&action=token").await;
+    let from = |last: u8| std::net::IpAddr::from([10, 0, 0, last]);
+    let answer = use_from(from(1)).await;
+    use_from(from(1)).await;
+    let first = told().await.remove(0);
+    assert_eq!(first["action"], "token.first_use");
+    assert_eq!(
+        (&first["user"], &first["by"]),
+        (&"root".into(), &"token".into())
+    );
+    assert_eq!(first["address"], "10.0.0.1");
+    assert_eq!(first["detail"], "test");
+    assert_eq!(first["token"], first["target"]);
+    assert_eq!(
+        first["request_id"],
+        answer.headers["x-request-id"].to_str().unwrap()
+    );
+    assert_eq!(told().await.len(), 2, "made, and used");
+    use_from(from(2)).await;
+    use_from(from(1)).await;
+    assert_eq!(told().await[0]["action"], "token.new_address");
+    assert_eq!(told().await[0]["address"], "10.0.0.2");
+    assert_eq!(told().await.len(), 3);
+    // A network of IPv6 is one address; many addresses are remembered, not all, and that is said.
+    for last in 0..3 {
+        use_from(std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last).into()).await;
+    }
+    assert_eq!(told().await.len(), 4);
+    for last in 3..40 {
+        use_from(from(last)).await;
+        use_from(from(1)).await;
+    }
+    let all = told().await;
+    assert_eq!(all.len() - 1, qw_auth::MAX_TOKEN_ADDRESSES, "{all:?}");
+    harness.advance(600);
+    use_from(from(200)).await;
+    let detail = told().await.remove(0)["detail"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(
+        detail.contains("10.0.0.9 is forgotten") && detail.contains("and 8 more uses"),
+        "{detail}"
+    );
+    let tokens = harness.get("/api/tokens", &admin).await.json();
+    let addresses = tokens["items"][0]["addresses"].as_array().unwrap();
+    assert_eq!(addresses.len(), qw_auth::MAX_TOKEN_ADDRESSES);
+    assert_eq!(addresses[0], "10.0.0.200");
+    // What is remembered outlives the process.
+    let stored = harness.state.parts.documents.list("tokens").unwrap();
+    assert!(stored[0].1.contains("\"10.0.0.200\""), "{}", stored[0].1);
+    let check = harness.get("/api/audit/verify", &admin).await.json();
+    assert_eq!(check["whole"], true, "{check}");
 }

@@ -9,7 +9,10 @@ use axum::{Router, body::Body};
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use qw_alerts::{Desk, DeskOptions};
 use qw_auth::{DataScope, NewToken, PasswordHashes, Role, Scope};
-use qw_event::{Batch, BatchId, SourceId, StoredEvent, Timestamp};
+use qw_event::{
+    Alert, AlertId, AlertSource, AlertState, Audience, Batch, BatchId, ContainerRef, Priority,
+    SourceId, StoredEvent, Timestamp,
+};
 use qw_inventory::{Container, Inventory};
 use qw_pipeline::{Notices, Pipeline, SharedProfiles, SourceStatuses};
 use qw_store::{AlertStore, Appended, Embedded, RecordStore, StateStore};
@@ -365,6 +368,46 @@ impl Harness {
             text: String::from_utf8(bytes.to_vec()).unwrap(),
         }
     }
+}
+
+/// An open alert of some containers, the one seen last first, with 19 events each.
+pub(super) fn alert(
+    id: u64,
+    rule: &str,
+    containers: &[&Arc<ContainerRef>],
+    now: Timestamp,
+) -> Alert {
+    let newest = containers[0];
+    let mut alert = Alert {
+        id: AlertId(id),
+        source: AlertSource::Falco,
+        rule: rule.into(),
+        priority: Priority::Critical,
+        workload: format!("registry/{0}/{0}", newest.name).into(),
+        container: Arc::clone(newest),
+        containers: Vec::new(),
+        more_containers: false,
+        audience: Audience::default(),
+        hostname: "host".into(),
+        title: format!("{rule} in {}", newest.name),
+        score: None,
+        reasons: Vec::new(),
+        behaviour: Vec::new(),
+        taught: 0,
+        evidence: Vec::new(),
+        first_seen: now,
+        last_seen: now,
+        count: 19 * containers.len() as u64,
+        state: AlertState::New,
+        close_reason: None,
+        assignee: None,
+        silenced_by: None,
+        changed: now,
+    };
+    for container in containers.iter().rev() {
+        alert.saw(container, now);
+    }
+    alert
 }
 
 pub(super) fn request(

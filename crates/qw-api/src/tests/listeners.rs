@@ -105,6 +105,14 @@ async fn the_console_answers_and_takes_loopbacks_names_only() {
     )
     .await;
     assert_eq!(status(&falco), 200, "{falco}");
+    // Nobody needs a token here; one of ours that is bad is refused all the same.
+    let read = harness.token(&[Scope::Read]).token.unwrap();
+    for (token, expected) in [("qw_a_b", 401), (read.as_str(), 403), ("theirs", 200)] {
+        let head = format!(
+            "POST /falco HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nAuthorization: Bearer {token}"
+        );
+        assert_eq!(status(&ask(&running, &head).await), expected, "{token}");
+    }
     let forged =
         "POST /falco HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil\r\nContent-Length: 0";
     assert_eq!(status(&ask(&running, forged).await), 403);

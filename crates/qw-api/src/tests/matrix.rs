@@ -1,14 +1,17 @@
 //! Every route of the document × everyone who could ask: who is allowed, who is not, and what those
 //! who are confined to a scope get to see. A route without a declared need fails here.
 
+use std::sync::Arc;
+
 use http::Method;
+use qw_alerts::{MatchField, MatchOperator, Matcher, NewSilence};
 use qw_auth::{DataScope, Permission, Permissions, Role, Scope};
-use qw_event::{Alert, AlertId, AlertSource, AlertState};
+use qw_event::{AlertId, ContainerRef};
 use qw_inventory::Container;
 use qw_store::{AlertsWritten, Occurrence};
 use serde_json::Value;
 
-use super::harness::{Harness, Proof};
+use super::harness::{Harness, Proof, alert};
 use crate::{
     access::{Audit, UserChange},
     guard::Need,
@@ -289,6 +292,45 @@ async fn credentials_that_have_expired_are_nobodys() {
     }
 }
 
+/// The table in the manual is made from the document that the test above holds against the routes.
+#[test]
+fn the_manual_says_who_may_do_what() {
+    let mut table = String::from(
+        "| Operation | Permission | Containers | log_reader | viewer | analyst | admin |\n|---|---|---|---|---|---|---|\n",
+    );
+    for operation in operations() {
+        let (permission, may): (&str, &dyn Fn(Role) -> bool) = match operation.need {
+            Need::Nothing => ("everybody", &|_| true),
+            Need::Session => ("signed in", &|_| true),
+            Need::Permission(permission) => (permission.as_str(), &move |role: Role| {
+                role.permissions().allow(permission)
+            }),
+        };
+        let marks = [Role::LogReader, Role::Viewer, Role::Analyst, Role::Admin]
+            .map(|role| if may(role) { "✓" } else { "" });
+        let row = format!(
+            "| `{}` | {permission} | {} | {} |\n",
+            operation.what(),
+            operation.data,
+            marks.join(" | ")
+        );
+        table.push_str(&row);
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/access.md");
+    let manual = std::fs::read_to_string(path).unwrap();
+    let (head, rest) = manual.split_once("<!-- operations -->\n").unwrap();
+    let (written, tail) = rest.split_once("<!-- end -->").unwrap();
+    if std::env::var_os("UPDATE_EXPECT").is_some() && written != table {
+        let manual = format!("{head}<!-- operations -->\n{table}<!-- end -->{tail}");
+        std::fs::write(path, manual).unwrap();
+        return;
+    }
+    assert_eq!(
+        written, table,
+        "docs/access.md is old; UPDATE_EXPECT=1 writes it anew"
+    );
+}
+
 /// Two containers, one of team a and one of team b, each with events of its own.
 fn two_teams(harness: &mut Harness) {
     let container = |name: &str, team: &str| Container {
@@ -305,54 +347,67 @@ fn two_teams(harness: &mut Harness) {
     let mut events = Vec::new();
     let mut alerts = AlertsWritten::default();
     // The second alert and the last event have the same number.
-    for (name, rule, alert) in [("openweb", "Plain rule", 7), ("vaultdb", "Quiet rule", 38)] {
+    for (name, rule, id) in [("openweb", "Plain rule", 7), ("vaultdb", "Quiet rule", 38)] {
         for ago in 1..20 {
             let time =
                 qw_event::Timestamp::from_nanos(harness.now().as_nanos() - ago * 1_000_000_000);
             let mut event = crate::event_view::tests::event(0, time, rule, name).event;
-            event.container = std::sync::Arc::clone(index.find(name).unwrap());
+            event.container = Arc::clone(index.find(name).unwrap());
             event.output = format!("{rule} in {name}").into();
             events.push(event);
         }
-        let now = harness.now();
-        alerts.occurrences.push(Occurrence {
-            alert: AlertId(alert),
-            minute: now.floor_to(std::time::Duration::from_mins(1)),
-            count: 19,
-        });
-        alerts.alerts.push(Alert {
-            id: AlertId(alert),
-            source: AlertSource::Falco,
-            rule: rule.into(),
-            priority: qw_event::Priority::Critical,
-            workload: format!("registry/{name}/{name}").into(),
-            container: std::sync::Arc::clone(index.find(name).unwrap()),
-            hostname: "host".into(),
-            title: format!("{rule} in {name}"),
-            score: None,
-            reasons: Vec::new(),
-            evidence: Vec::new(),
-            first_seen: now,
-            last_seen: now,
-            count: 19,
-            state: AlertState::New,
-            close_reason: None,
-            assignee: None,
-            silenced_by: None,
-            changed: now,
-        });
+        add_alert(&mut alerts, id, rule, &[index.find(name).unwrap()], harness);
     }
+    // Its newest event comes from a container of team a; another from one of team b.
+    let both = ["openweb", "vaultdb"].map(|name| index.find(name).unwrap());
+    add_alert(&mut alerts, 39, "Folded rule", &both, harness);
     let mut profiles = harness.state.parts.profiles.lock();
     for event in &events {
         profiles.observe(event, harness.now());
     }
     drop(profiles);
     harness.state.parts.alerts.write_alerts(&alerts).unwrap();
+    for container in ["openweb", "vaultdb"] {
+        let silence = NewSilence {
+            matchers: vec![Matcher {
+                field: MatchField::Container,
+                operator: MatchOperator::Equal,
+                value: container.to_owned(),
+            }],
+            starts: harness.now(),
+            ends: harness
+                .now()
+                .saturating_add(std::time::Duration::from_hours(1)),
+            comment: String::new(),
+        };
+        let desk = &harness.state.parts.desk;
+        desk.add_silence(silence, "root", harness.now()).unwrap();
+    }
     harness.store_events(events);
 }
 
+/// Adds an alert of some containers, the one seen last first.
+fn add_alert(
+    alerts: &mut AlertsWritten,
+    id: u64,
+    rule: &str,
+    containers: &[&Arc<ContainerRef>],
+    harness: &Harness,
+) {
+    let now = harness.now();
+    for container in containers {
+        alerts.occurrences.push(Occurrence {
+            alert: AlertId(id),
+            container: Arc::clone(&container.id),
+            minute: now.floor_to(std::time::Duration::from_mins(1)),
+            count: 19,
+        });
+    }
+    alerts.alerts.push(alert(id, rule, containers, now));
+}
+
 /// What must not be seen by team a.
-const HIDDEN: [&str; 2] = ["vaultdb", "Quiet rule"];
+const HIDDEN: [&str; 3] = ["vaultdb", "Quiet rule", "Folded rule"];
 
 #[tokio::test]
 async fn nothing_of_other_containers_is_told() {
@@ -370,6 +425,7 @@ async fn nothing_of_other_containers_is_told() {
             "vaultdb".to_owned(),
             format!("{:0<64}", "vaultdb"),
             "38".to_owned(),
+            "39".to_owned(),
         ] {
             let mut paths = vec![operation.path(&id)];
             if operation.path.ends_with("/values") {
@@ -427,6 +483,29 @@ async fn what_is_ones_own_is_told() {
         .get("/api/containers/vaultdb", &own)
         .await
         .expect(404);
+    let alerts = json("/api/alerts").await;
+    assert_eq!(alerts["items"].as_array().unwrap().len(), 1, "{alerts}");
+    assert_eq!(alerts["items"][0]["id"], 7);
+    assert_eq!(alerts["aggregates"]["total"], 1);
+    assert_eq!(overview["alerts"]["total"], 1);
+    assert_eq!(overview["alerts"]["open"]["new"], 1);
+    let trend = json("/api/alerts/trend").await;
+    assert_eq!(trend["items"][0]["total"], 19, "{trend}");
+    let top = json("/api/alerts/top?by=container").await;
+    assert_eq!(top["items"][0]["occurrences"], 19, "{top}");
+    assert_eq!(top["items"].as_array().unwrap().len(), 1);
+    for (container, count) in [("openweb", 1), ("vaultdb", 0)] {
+        let of = json(&format!("/api/containers/{container}/alerts")).await;
+        assert_eq!(of["aggregates"]["total"], count, "{container}");
+        let of = json(&format!("/api/alerts?container={container}")).await;
+        assert_eq!(of["items"].as_array().unwrap().len(), count, "{container}");
+    }
+    for (id, status) in [(7, 200), (38, 404), (39, 404)] {
+        let answer = harness.get(&format!("/api/alerts/{id}"), &own).await;
+        answer.expect(status);
+    }
+    let silences = json("/api/silences").await;
+    assert_eq!(silences["items"].as_array().unwrap().len(), 1, "{silences}");
     // A query cannot widen what is seen.
     for query in [
         "*",

@@ -1,14 +1,17 @@
 //! Streams: what a client reads, over a clock that is moved by hand.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::body::{Body, BodyDataStream};
 use futures_util::StreamExt;
 use http::Method;
+use qw_alerts::Seen;
+use qw_event::ContainerRef;
+use qw_store::Kinds;
 use serde_json::Value;
 use tower::ServiceExt;
 
-use super::harness::{Harness, Proof, request};
+use super::harness::{Harness, Proof, alert, request};
 use crate::{HubOptions, event_view::tests::event, hub::tests::feed};
 
 /// A client that reads one stream.
@@ -266,7 +269,16 @@ async fn a_client_that_does_not_read_costs_no_memory_and_learns_what_it_missed()
     for batch in 0..5_000 {
         feed(&harness.state.parts.hub, batch * 10 + 1, 10, "Rule", "web");
     }
-    assert!(harness.state.parts.hub.after(0).batches.len() <= 2);
+    assert!(
+        harness
+            .state
+            .parts
+            .hub
+            .after(0, Kinds::EVENTS)
+            .batches
+            .len()
+            <= 2
+    );
     let gap = client.expect("gap").await;
     assert_eq!(
         gap.data["payload"],
@@ -341,9 +353,9 @@ async fn a_stream_tells_of_ones_own_containers_only() {
     let events = |now, rules: &[(&str, &str)]| -> Vec<qw_event::Event> {
         let made = rules.iter().map(|(rule, namespace)| {
             let mut event = event(0, now, rule, "web").event;
-            event.container = std::sync::Arc::new(qw_event::ContainerRef {
+            event.container = Arc::new(ContainerRef {
                 k8s_namespace: (*namespace).into(),
-                ..qw_event::ContainerRef::clone(&event.container)
+                ..ContainerRef::clone(&event.container)
             });
             event
         });
@@ -375,4 +387,98 @@ async fn a_stream_tells_of_ones_own_containers_only() {
     while let Some(message) = client.next().await {
         assert_ne!(message.kind, "event");
     }
+}
+
+/// Tells of an alert of containers in these namespaces, the one seen last first.
+fn tell_alert(harness: &Harness, id: u64, namespaces: &[&str]) {
+    let containers: Vec<Arc<ContainerRef>> = namespaces
+        .iter()
+        .map(|namespace| {
+            Arc::new(ContainerRef {
+                id: format!("id-{namespace}").into(),
+                name: format!("web-{namespace}").into(),
+                k8s_namespace: (*namespace).into(),
+                ..ContainerRef::default()
+            })
+        })
+        .collect();
+    let containers: Vec<&Arc<ContainerRef>> = containers.iter().collect();
+    let mut alert = alert(id, "Rule", &containers, harness.now());
+    if let [namespace] = namespaces {
+        alert.audience.namespace = (*namespace).into();
+    }
+    harness.state.parts.hub.tell_alerts(&[Seen {
+        alert: Arc::new(alert),
+        changes: Vec::new(),
+    }]);
+}
+
+fn alert_ids(message: &Message) -> Vec<u64> {
+    let alerts = message.data["payload"]["alerts"].as_array().unwrap();
+    let ids = alerts.iter().map(|alert| alert["id"].as_u64().unwrap());
+    ids.collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_says_which_types_it_wants() {
+    let harness = Harness::new();
+    let reader = harness.reader();
+    let mut clients = Vec::new();
+    for types in ["", "event,alert", "event", "alert"] {
+        let path = format!("/api/stream?types={types}");
+        let mut client = Client::open(&harness, &path, &reader, None).await;
+        client.expect("heartbeat").await;
+        clients.push((types, client));
+    }
+    tell_alert(&harness, 1, &["shop"]);
+    feed(&harness.state.parts.hub, 1, 3, "Rule", "web");
+    for (types, client) in &mut clients {
+        if *types != "event" {
+            let message = client.expect("alert").await;
+            assert_eq!(alert_ids(&message), [1], "{types}");
+        }
+        if *types != "alert" {
+            let message = client.expect("event").await;
+            assert_eq!(message.ids(), [1, 2, 3], "{types}");
+        }
+    }
+    for (types, client) in &mut clients {
+        // Its cursor has moved on all the same.
+        let message = client.expect("heartbeat").await;
+        assert_eq!(message.id, 3, "{types}");
+    }
+    // Alerts of a stream that was cut off come again.
+    tell_alert(&harness, 2, &["shop"]);
+    let mut again = Client::open(&harness, "/api/stream?types=alert", &reader, Some("3")).await;
+    again.expect("heartbeat").await;
+    assert_eq!(alert_ids(&again.expect("alert").await), [2]);
+
+    let wrong = harness.get("/api/stream?types=events", &reader).await;
+    assert_eq!(wrong.code(), "invalid_parameter");
+    let log_reader = harness.session_of("eve", qw_auth::Role::LogReader, None);
+    let refused = harness.get("/api/stream?types=alert", &log_reader).await;
+    assert_eq!(refused.code(), "forbidden");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_tells_of_alerts_that_are_ones_own_as_a_whole() {
+    let harness = Harness::new();
+    let scope = qw_auth::DataScope {
+        namespaces: vec!["shop".to_owned()],
+        labels: Vec::new(),
+    };
+    let own = harness.session_of("ada", qw_auth::Role::Viewer, Some(scope));
+    let log_reader = harness.session_of("eve", qw_auth::Role::LogReader, None);
+    let mut client = Client::open(&harness, "/api/stream", &own, None).await;
+    let mut of_other = Client::open(&harness, "/api/stream/web-bank", &own, None).await;
+    let mut without = Client::open(&harness, "/api/stream", &log_reader, None).await;
+    for client in [&mut client, &mut of_other, &mut without] {
+        client.expect("heartbeat").await;
+    }
+    tell_alert(&harness, 1, &["shop", "bank"]);
+    tell_alert(&harness, 2, &["bank"]);
+    tell_alert(&harness, 3, &["shop"]);
+    assert_eq!(alert_ids(&client.expect("alert").await), [3]);
+    of_other.expect("heartbeat").await;
+    without.expect("heartbeat").await;
 }

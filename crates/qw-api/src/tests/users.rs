@@ -326,6 +326,14 @@ async fn a_provider_that_cannot_be_asked_and_answers_nobody_asked_for() {
     assert_eq!(setup["sign_in_with"]["name"], "Company");
     let login = harness.get("/api/auth/oidc/login", &Proof::default()).await;
     assert_eq!(login.code(), "upstream_failed");
+    let mut page =
+        super::harness::request(Method::GET, "/api/auth/oidc/login", &Proof::default(), None);
+    page.headers_mut()
+        .insert("accept", "text/html,*/*".parse().unwrap());
+    let answer = harness.send(page).await.expect(303);
+    assert_eq!(answer.headers["location"], "/login?error=unreachable");
+    // Whoever has a password signs in all the same.
+    harness.again("root");
     let path = "/api/auth/oidc/callback?code=a&state=b";
     let answer = harness.get(path, &Proof::default()).await;
     assert_eq!(answer.code(), "unauthenticated");
@@ -347,4 +355,32 @@ async fn a_provider_that_cannot_be_asked_and_answers_nobody_asked_for() {
         let detail = item["detail"].as_str().unwrap();
         assert!(detail.contains("not known any more"), "{detail}");
     }
+}
+
+#[tokio::test]
+async fn whoever_may_triage_learns_the_names_of_those_who_may() {
+    let harness = Harness::new();
+    let analyst = harness.session_of("ada", Role::Analyst, None);
+    harness.session_of("root", Role::Admin, None);
+    harness.session_of("gone", Role::Analyst, None);
+    let viewer = harness.session_of("vera", Role::Viewer, None);
+    let admin = harness.again("root");
+    assert_eq!(
+        patch(&harness, &admin, "gone", json!({ "disabled": true })).await,
+        200
+    );
+    let found = harness.get("/api/users/assignable", &analyst).await;
+    assert_eq!(
+        found.expect(200).json(),
+        json!({
+            "items": [
+                { "username": "ada", "role": "analyst" },
+                { "username": "root", "role": "admin" },
+            ],
+            "next_cursor": null,
+        })
+    );
+    harness.get("/api/users", &analyst).await.expect(403);
+    let refused = harness.get("/api/users/assignable", &viewer).await;
+    refused.expect(403);
 }

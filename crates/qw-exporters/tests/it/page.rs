@@ -10,7 +10,7 @@ use std::{
 use qw_alerts::AlertCounts;
 use qw_event::{
     AlertSource, AlertState, Category, ContainerRef, Detection, DropReason, Event, EventId,
-    InvalidReason, Outcome, Priority, SourceId, StoredEvent, Timestamp,
+    InvalidReason, Outcome, Priority, RecordKind, SourceId, StoredEvent, Timestamp,
 };
 use qw_exporters::{
     Format, Inputs, Kind, Metrics, Options, Page, ProcessSnapshot, SinkSnapshot, StreamSnapshot,
@@ -34,6 +34,7 @@ pub(crate) fn event(number: u64) -> Event {
     ];
     let text = |step: u64| hostile[((number / step) % hostile.len() as u64) as usize];
     Event {
+        kind: RecordKind::Event,
         time: NOW.saturating_sub(Duration::from_millis(number)),
         source: "syscall".into(),
         rule: text(1).into(),
@@ -63,7 +64,24 @@ fn detection(stored: &StoredEvent) -> Detection {
         workload: "".into(),
         score: None,
         reasons: Vec::new(),
+        behaviour: Vec::new(),
     }
+}
+
+/// A line of a log, and a gap.
+fn lines() -> Vec<StoredEvent> {
+    let fields = r#"{"log.gap.reason":"rotated"}"#.to_owned();
+    let mut line = event(1);
+    line.kind = RecordKind::Log;
+    line.tags = Arc::from([]);
+    let mut gap = line.clone();
+    gap.tags = Arc::from(["gap".into()]);
+    gap.output_fields = serde_json::value::RawValue::from_string(fields).unwrap();
+    let id = EventId(1_000);
+    vec![line, gap]
+        .into_iter()
+        .map(|event| StoredEvent { id, event })
+        .collect()
 }
 
 fn render(page: Page, format: Format) -> String {
@@ -86,6 +104,7 @@ fn render(page: Page, format: Format) -> String {
         })
         .collect();
     metrics.observer().committed(&id, &events, NOW);
+    metrics.observer().committed(&id, &lines().into(), NOW);
     for stored in events.iter() {
         metrics.observer().detected(&detection(stored), stored);
     }

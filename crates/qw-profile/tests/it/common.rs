@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use qw_event::{Category, ContainerRef, Event, Priority, Timestamp};
+use qw_event::{Category, ContainerRef, Event, Priority, RecordKind, Timestamp};
 use qw_profile::{Deviation, Observation, Options, Profiles};
 use serde_json::{Value, json};
 
@@ -87,6 +87,7 @@ pub(crate) fn container(name: &str, image: &str) -> Arc<ContainerRef> {
 
 pub(crate) fn event(container: &Arc<ContainerRef>, now: i64, fields: &Value) -> Event {
     Event {
+        kind: RecordKind::Event,
         time: Timestamp::from_seconds(START + now),
         source: "syscall".into(),
         rule: "Everything".into(),

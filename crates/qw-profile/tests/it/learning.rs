@@ -359,17 +359,22 @@ fn accepted_deviations_are_known() {
     let fields = exec("nginx", "logrotate", "logrotate /etc/logrotate.conf");
     world.deviation(&fields);
     let path = ["execve", "logrotate"];
+    let anna = qw_profile::Acceptance {
+        by: "anna".into(),
+        time: Timestamp::from_seconds(START),
+        alert: None,
+    };
     assert!(
         world
             .profiles
-            .accept("nginx/web", Branch::Process, &path)
+            .accept("nginx/web", Branch::Process, &path, &anna)
             .unwrap()
             > 0
     );
     assert_eq!(
         world
             .profiles
-            .accept("nginx/web", Branch::Lineage, &["spawn", "nginx"])
+            .accept("nginx/web", Branch::Lineage, &["spawn", "nginx"], &anna)
             .unwrap(),
         1
     );
@@ -377,7 +382,7 @@ fn accepted_deviations_are_known() {
     assert_eq!(
         world
             .profiles
-            .accept("nginx/web", Branch::Lineage, &["spawn"])
+            .accept("nginx/web", Branch::Lineage, &["spawn"], &anna)
             .unwrap(),
         0
     );

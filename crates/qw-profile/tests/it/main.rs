@@ -7,5 +7,8 @@ mod common;
 mod attacks;
 mod bounds;
 mod documents;
+mod hostile;
 mod learning;
 mod pairs;
+mod sentences;
+mod teaching;

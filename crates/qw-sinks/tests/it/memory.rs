@@ -4,12 +4,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use qw_event::{
-    Alert, AlertAction, AlertChange, AlertId, AlertSource, AlertState, ContainerRef, Priority,
-    Reason, Timestamp,
+    Alert, AlertAction, AlertChange, AlertId, AlertSource, AlertState, Audience, ContainerRef,
+    Priority, Reason, Timestamp,
 };
 use qw_store::{
-    AlertAccess, AlertGrouping, AlertPage, AlertQuery, AlertStore, AlertTop, AlertTrendPoint,
-    AlertsWritten, QueryError, StateChange, StateStore, StoreError, TimeRange,
+    Accompaniment, AlertFilter, AlertGrouping, AlertPage, AlertQuery, AlertStore, AlertTop,
+    AlertTrendPoint, QueryError, StateChange, StateStore, StoreError, TimeRange,
 };
 
 /// The stores of one test.
@@ -46,13 +46,7 @@ impl Memory {
             alert.state = AlertState::Closed;
         }
         let state = AlertState::Closed;
-        content.change(
-            id,
-            AlertAction::State {
-                state,
-                reason: None,
-            },
-        )
+        content.change(id, AlertAction::to_state(state, None))
     }
 
     /// Drops an alert, as retention does.
@@ -95,6 +89,9 @@ fn alert(id: AlertId) -> Alert {
             k8s_namespace: "shop".into(),
             ..ContainerRef::default()
         }),
+        containers: Vec::new(),
+        more_containers: false,
+        audience: Audience::default(),
         hostname: "node-1".into(),
         title: format!("A shell was opened, number {id}"),
         score: Some(0.5),
@@ -104,6 +101,8 @@ fn alert(id: AlertId) -> Alert {
             time,
             weight: 0.5,
         }],
+        behaviour: Vec::new(),
+        taught: 0,
         evidence: Vec::new(),
         first_seen: time,
         last_seen: time,
@@ -117,7 +116,10 @@ fn alert(id: AlertId) -> Alert {
 }
 
 impl AlertStore for Memory {
-    fn write_alerts(&self, _: &AlertsWritten) -> Result<Vec<AlertChange>, StoreError> {
+    fn write_alerts_with(
+        &self,
+        _: &mut dyn FnMut() -> Accompaniment,
+    ) -> Result<Vec<AlertChange>, StoreError> {
         Ok(Vec::new())
     }
 
@@ -158,7 +160,7 @@ impl AlertStore for Memory {
         &self,
         _: TimeRange,
         _: Duration,
-        _: &AlertAccess,
+        _: &AlertFilter,
     ) -> Result<Vec<AlertTrendPoint>, QueryError> {
         Ok(Vec::new())
     }
@@ -168,7 +170,7 @@ impl AlertStore for Memory {
         _: TimeRange,
         _: AlertGrouping,
         _: usize,
-        _: &AlertAccess,
+        _: &AlertFilter,
     ) -> Result<Vec<AlertTop>, QueryError> {
         Ok(Vec::new())
     }

@@ -9,7 +9,7 @@ const TOLERANCE: Duration = Duration::from_secs(3);
 
 /// What is known of the engine's clock.
 #[derive(Debug, Default)]
-pub(super) struct EngineClock {
+pub(crate) struct EngineClock {
     latest: Option<(Instant, Timestamp)>,
     set_back: (u64, Timestamp),
 }
@@ -17,7 +17,7 @@ pub(super) struct EngineClock {
 impl EngineClock {
     /// Notes that the engine said `time` at our moment `at`; true when its clock was set back since
     /// it last said something.
-    pub(super) fn observe(&mut self, at: Instant, time: Timestamp) -> bool {
+    pub(crate) fn observe(&mut self, at: Instant, time: Timestamp) -> bool {
         let before = self.latest.replace((at, time));
         let Some((before_at, before)) = before else {
             return false;
@@ -35,12 +35,12 @@ impl EngineClock {
     }
 
     /// How often it was set back, and the earliest time it can have shown after the last.
-    pub(super) fn set_back(&self) -> (u64, Timestamp) {
+    pub(crate) fn set_back(&self) -> (u64, Timestamp) {
         self.set_back
     }
 
     /// The latest time it was seen to show, less the tolerance.
-    pub(super) fn latest(&self) -> Option<Timestamp> {
+    pub(crate) fn latest(&self) -> Option<Timestamp> {
         self.latest.map(|(_, time)| time.saturating_sub(TOLERANCE))
     }
 }

@@ -23,7 +23,7 @@ const MARK_SPACING_NANOS: i64 = 1_000_000_000;
 /// Invariant: of the records taken, exactly those from number `anchor.taken` on are not older than
 /// `anchor.time`; the same holds for every older mark.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Cursor {
+pub(crate) struct Cursor {
     anchor: Mark,
     /// Older marks, in order of time. The first, if any, is where the reading began.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -60,13 +60,24 @@ impl From<Mark> for (i64, u64) {
 
 impl Cursor {
     /// The beginning of the log.
-    pub(super) fn at_beginning() -> Self {
+    pub(crate) fn at_beginning() -> Self {
         Self::at(i64::MIN)
     }
 
     /// Records of `time` and later.
-    pub(super) fn since(time: Timestamp) -> Self {
+    pub(crate) fn since(time: Timestamp) -> Self {
         Self::at(time.as_nanos())
+    }
+
+    /// Behind `count` records of `time`, the newest that were taken.
+    pub(crate) fn behind(time: Timestamp, count: u64) -> Self {
+        Self {
+            taken: count,
+            newest: time.as_nanos(),
+            last: time.as_nanos(),
+            run: count,
+            ..Self::at(time.as_nanos())
+        }
     }
 
     fn at(time: i64) -> Self {
@@ -82,7 +93,7 @@ impl Cursor {
     }
 
     /// Notes that the next record, of `time`, was taken.
-    pub(super) fn take(&mut self, time: Timestamp) {
+    pub(crate) fn take(&mut self, time: Timestamp) {
         let time = time.as_nanos();
         if time > self.newest {
             self.remember();
@@ -101,7 +112,7 @@ impl Cursor {
 
     /// Prepares a resumption that begins `span` before the newest record, so that a clock set back by
     /// less than that hides nothing.
-    pub(super) fn look_back(&mut self, span: Duration) {
+    pub(crate) fn look_back(&mut self, span: Duration) {
         let span = i64::try_from(span.as_nanos()).unwrap_or(i64::MAX);
         self.rewind(self.newest.saturating_sub(span).max(self.beginning()));
     }
@@ -114,7 +125,7 @@ impl Cursor {
     }
 
     /// Makes sure that a resumption includes records of `time`, if need be by starting earlier.
-    pub(super) fn include(&mut self, time: Timestamp) {
+    pub(crate) fn include(&mut self, time: Timestamp) {
         self.rewind(time.as_nanos());
     }
 
@@ -162,7 +173,7 @@ impl Cursor {
 
     /// Accepts that records are missing before the last one taken: what was counted before it says
     /// nothing any more, and is forgotten.
-    pub(super) fn accept_gap(&mut self) {
+    pub(crate) fn accept_gap(&mut self) {
         if self.last == self.newest {
             self.older.clear();
             self.anchor = Mark {
@@ -173,22 +184,31 @@ impl Cursor {
     }
 
     /// Forgets all marks but the first, to be shorter.
-    pub(super) fn shorten(&mut self) {
+    pub(crate) fn shorten(&mut self) {
         self.older.truncate(1);
     }
 
     /// Time of the last record taken; the beginning when none was.
-    pub(super) fn last(&self) -> Timestamp {
+    pub(crate) fn last(&self) -> Timestamp {
         Timestamp::from_nanos(self.last)
     }
 
     /// From when to ask for records; `None` for all.
-    pub(super) fn ask_since(&self) -> Option<Timestamp> {
+    pub(crate) fn ask_since(&self) -> Option<Timestamp> {
         (self.anchor.time > 0).then(|| Timestamp::from_nanos(self.anchor.time))
     }
 
+    /// What to do with all records of the log from its beginning, when these are read in another way.
+    /// The count says nothing there, since records may have been thrown away meanwhile.
+    pub(crate) fn resume_everything(&self) -> Resumption {
+        Resumption {
+            state: Skipping::UpToLast,
+            ..self.resume()
+        }
+    }
+
     /// What to do with the records that then come.
-    pub(super) fn resume(&self) -> Resumption {
+    pub(crate) fn resume(&self) -> Resumption {
         Resumption {
             left: self.taken.saturating_sub(self.anchor.taken),
             // At the place where the reading began no record need be of that time.
@@ -205,7 +225,7 @@ impl Cursor {
 
 /// Skips the records that were taken before a resumption.
 #[derive(Debug, Clone)]
-pub(super) struct Resumption {
+pub(crate) struct Resumption {
     /// Records to skip, by the count.
     left: u64,
     first: Option<i64>,
@@ -228,7 +248,7 @@ enum Skipping {
 
 impl Resumption {
     /// True when the next record, of `time`, was taken before or cannot be told from those.
-    pub(super) fn skips(&mut self, time: Timestamp) -> bool {
+    pub(crate) fn skips(&mut self, time: Timestamp) -> bool {
         let time = time.as_nanos();
         if self.state == Skipping::Counted {
             if self.first.take().is_some_and(|first| first != time) {
@@ -265,7 +285,7 @@ impl Resumption {
 
     /// True when records are missing: the engine has thrown them away before they were read, or left
     /// them out when they were to be read.
-    pub(super) fn has_gap(&self) -> bool {
+    pub(crate) fn has_gap(&self) -> bool {
         self.gap
     }
 }

@@ -1,6 +1,7 @@
 //! Follows the log of one container, from where it was left, as long as it is wanted.
 
 use std::{
+    collections::VecDeque,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -8,23 +9,15 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use qw_docker::{Docker, Error, LogFormat, LogPiece, LogsQuery, StreamKind};
-use qw_event::{Event, InvalidReason, Outcome, Timestamp};
-use qw_pipeline::{Intake, Receipt, SourceState};
-use tokio::{
-    sync::{Mutex, watch},
-    time::Instant,
-};
+use qw_event::{Outcome, Timestamp};
+use qw_pipeline::{NotAccepted, SourceState, SourceStatus};
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    cursor::Cursor,
-    lines::{Line, Lines},
-    now,
-    positions::Positions,
-};
-use crate::falco;
+use super::{cursor::Cursor, now};
 
 /// A batch goes out with so many lines, or bytes of lines, or after so long.
 const BATCH_LINES: usize = 1000;
@@ -44,38 +37,80 @@ const LOOK_BACK_LIVE: Duration = Duration::from_secs(5);
 const LOOK_BACK_AWAY: Duration = Duration::from_secs(60);
 
 /// What the followers of one source share.
-pub(super) struct Shared {
-    pub(super) docker: Docker,
-    pub(super) intake: Intake,
-    pub(super) max_line_bytes: usize,
-    /// Held while a batch is handed over, so that positions are sent in the order they grow.
-    pub(super) sent: Mutex<Sent>,
+pub(crate) struct Shared {
+    pub(crate) docker: Docker,
+    pub(crate) status: Arc<SourceStatus>,
     /// Followers that have a log stream open.
-    pub(super) reading: AtomicUsize,
+    pub(crate) reading: AtomicUsize,
+    /// Whether the state of the source is that of its followers.
+    pub(crate) tells_state: bool,
 }
 
-/// What was handed to the pipeline.
-#[derive(Default)]
-pub(super) struct Sent {
-    pub(super) positions: Positions,
-    /// Of the newest batch; when it is on disk, all are.
-    pub(super) last: Option<Receipt>,
+/// Makes something of the records of one log, and hands it on.
+///
+/// Records are numbered within a pass, from the one behind the cursor on.
+#[async_trait]
+pub(crate) trait Gather: Send {
+    /// Standard output and standard error: which are wanted.
+    fn streams(&self) -> (bool, bool);
+
+    /// A pass begins: what is not complete will come again.
+    fn begin(&mut self);
+
+    /// Records that were read before, although the cursor is not behind them.
+    fn known(&self) -> u64 {
+        0
+    }
+
+    /// Takes the record `number`.
+    fn push(&mut self, piece: LogPiece, time: Timestamp, number: u64);
+
+    /// The first record that something incomplete needs.
+    fn oldest_pending(&self) -> Option<u64>;
+
+    /// When something incomplete is to be taken as it is.
+    fn next_flush(&self) -> Option<Timestamp> {
+        None
+    }
+
+    /// Takes what has been incomplete for long enough.
+    fn flush(&mut self) {}
+
+    /// Takes what is incomplete, because nothing more will come.
+    fn finish(&mut self);
+
+    /// Records are missing before the next one.
+    fn gap(&mut self, container: &str);
+
+    /// The log could not be read.
+    fn failed(&mut self, error: &str);
+
+    /// Lines, and bytes of them, that were not handed on yet.
+    fn waiting(&self) -> (usize, u64);
+
+    /// A pass has ended: of the `read` records that were read, the cursor is behind the first
+    /// `settled`.
+    fn end(&mut self, _settled: u64, _read: u64) {}
+
+    /// Hands on what is complete. `cursor` is behind the first `settled` records of the pass, of which
+    /// `read` were read.
+    async fn send(&mut self, cursor: &Cursor, settled: u64, read: u64) -> Result<(), NotAccepted>;
 }
 
 /// What the source knows of a container from its listings.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     /// It runs.
-    pub(super) running: bool,
+    pub(crate) running: bool,
     /// It is still selected; if not, what it has written is read to the end and no more.
-    pub(super) wanted: bool,
+    pub(crate) wanted: bool,
     /// How often the engine's clock was set back so far, and to when the last time.
-    pub(super) set_back: (u64, Timestamp),
+    pub(crate) set_back: (u64, Timestamp),
 }
 
 /// Why following ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(crate) enum Ended {
     /// The container is gone.
     Gone,
     /// It is no longer wanted and read to its end.
@@ -85,33 +120,28 @@ pub(super) enum Ended {
 }
 
 /// Follows one container.
-pub(super) struct Follower {
+pub(crate) struct Follower<G> {
     shared: Arc<Shared>,
     id: String,
     name: String,
     cursor: Cursor,
-    parser: falco::Parser,
+    gather: G,
     seen: watch::Receiver<Seen>,
     /// Set-backs of the engine's clock that the cursor is prepared for.
     set_backs: u64,
     stop: CancellationToken,
-    pending: Pending,
+    /// When what was gathered is to be handed on.
+    due: Option<Instant>,
     /// A record older than the one before it, met on the last pass, and how often in a row.
     doubted: Option<(Timestamp, Bytes)>,
     doubts: u32,
     /// The last pass ended only to be followed by another at once.
     is_live: bool,
-    /// Lines taken in the current pass.
-    taken: u64,
-}
-
-/// Events not yet sent.
-#[derive(Default)]
-struct Pending {
-    events: Vec<Event>,
-    lines: usize,
-    bytes: u64,
-    due: Option<Instant>,
+    /// Times of the records of this pass that the cursor is not behind yet.
+    open: VecDeque<Timestamp>,
+    /// Records of this pass that were read, and that the cursor has got behind.
+    read: u64,
+    settled: u64,
 }
 
 /// What to do after a round.
@@ -161,45 +191,44 @@ impl From<Error> for Failure {
     }
 }
 
-impl Follower {
-    pub(super) fn new(
+impl<G: Gather> Follower<G> {
+    pub(crate) fn new(
         shared: Arc<Shared>,
         id: String,
         name: String,
         cursor: Cursor,
+        gather: G,
         seen: watch::Receiver<Seen>,
         stop: CancellationToken,
     ) -> Self {
-        let limits = falco::Limits {
-            line_bytes: shared.max_line_bytes,
-            ..falco::Limits::default()
-        };
         let (set_backs, _) = seen.borrow().set_back;
         Self {
             shared,
             id,
             name,
             cursor,
-            parser: falco::Parser::new(limits),
+            gather,
             set_backs,
             seen,
             stop,
-            pending: Pending::default(),
+            due: None,
             doubted: None,
             doubts: 0,
             is_live: false,
-            taken: 0,
+            open: VecDeque::new(),
+            read: 0,
+            settled: 0,
         }
     }
 
     /// Reads and sends until the container is gone or no longer wanted, or until stopped.
-    pub(super) async fn run(mut self) -> Ended {
+    pub(crate) async fn run(mut self) -> Ended {
         let mut pause = RETRY_FIRST;
         loop {
             if self.stop.is_cancelled() {
                 return Ended::Stopped;
             }
-            self.taken = 0;
+            self.settled = 0;
             let error = match self.round().await {
                 Ok(Next::End(ended)) => return ended,
                 Ok(Next::AtOnce) => {
@@ -220,9 +249,10 @@ impl Follower {
             if let Some(error) = error {
                 tracing::warn!(container = self.name, error, "cannot read the log");
                 let text = format!("log of container `{}`: {error}", self.name);
-                self.shared.intake.status().error(text, now());
+                self.gather.failed(&error);
+                self.shared.status.error(text, now());
             }
-            if self.taken > 0 {
+            if self.settled > 0 {
                 pause = RETRY_FIRST;
             }
             tokio::select! {
@@ -252,7 +282,7 @@ impl Follower {
             return Ok(match self.pass(format, Until::Stopped).await? {
                 Pass::Stopped => Next::End(Ended::Stopped),
                 // The stream ended although the container runs, and gave nothing: not too often.
-                Pass::Ended if self.taken == 0 => Next::Later,
+                Pass::Ended if self.settled == 0 => Next::Later,
                 Pass::Ended | Pass::Again => Next::AtOnce,
             });
         }
@@ -261,7 +291,7 @@ impl Follower {
         loop {
             match self.pass(format, until).await? {
                 Pass::Stopped => return Ok(Next::End(Ended::Stopped)),
-                Pass::Ended if self.taken == 0 => break,
+                Pass::Ended if self.settled == 0 => break,
                 Pass::Ended | Pass::Again => {}
             }
         }
@@ -291,9 +321,10 @@ impl Follower {
             LOOK_BACK_AWAY
         });
         self.is_live = false;
+        let (stdout, stderr) = self.gather.streams();
         let query = LogsQuery {
-            stdout: true,
-            stderr: false,
+            stdout,
+            stderr,
             follow,
             since: self.cursor.ask_since(),
             until: None,
@@ -302,19 +333,26 @@ impl Follower {
         };
         let mut stream = self.shared.docker.logs(&self.id, &query, format).await?;
         let reading = follow.then(|| Reading::begin(&self.shared));
-        let mut lines = Lines::new(self.shared.max_line_bytes);
+        self.gather.begin();
+        self.open.clear();
+        self.read = 0;
         let mut resumption = self.cursor.resume();
         let mut previous = self.cursor.last();
         let mut previous_piece: Option<LogPiece> = None;
         let mut told_gap = false;
-        self.taken = 0;
+        self.settled = 0;
         let ended = loop {
             let piece = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break Ok(Pass::Stopped),
                 piece = stream.next() => piece,
-                () = due(self.pending.due) => {
+                () = due(self.due) => {
                     self.send().await?;
+                    continue;
+                }
+                () = flush_due(self.gather.next_flush()) => {
+                    self.gather.flush();
+                    self.settle();
                     continue;
                 }
                 () = interrupted(&mut self.seen, self.set_backs), if follow => break Ok(Pass::Again),
@@ -325,18 +363,19 @@ impl Follower {
                 Err(error) => break Err(error.into()),
             };
             match piece.stream {
-                StreamKind::Stdout => {}
+                StreamKind::Stdout if stdout => {}
+                StreamKind::Stderr if stderr => {}
                 StreamKind::EngineError => {
                     let text = String::from_utf8_lossy(&piece.text);
                     break Err(Failure::Reported(text.trim().chars().take(300).collect()));
                 }
-                StreamKind::Stdin | StreamKind::Stderr => continue,
+                StreamKind::Stdin | StreamKind::Stdout | StreamKind::Stderr => continue,
             }
             let time = piece.time.unwrap_or(previous);
             let skipped = resumption.skips(time);
             if resumption.has_gap() && !told_gap {
                 told_gap = true;
-                self.tell_gap();
+                self.gather.gap(&self.name);
                 self.cursor.accept_gap();
             }
             if skipped {
@@ -354,21 +393,25 @@ impl Follower {
             }
             previous = time;
             previous_piece = Some(piece.clone());
-            for line in lines.push(piece, time).into_iter().flatten() {
-                self.take(line);
-            }
-            if self.pending.lines >= BATCH_LINES || self.pending.bytes >= BATCH_BYTES {
+            self.open.push_back(time);
+            self.gather.push(piece, time, self.read);
+            self.read += 1;
+            self.settle();
+            let (lines, bytes) = self.gather.waiting();
+            if lines >= BATCH_LINES || bytes >= BATCH_BYTES {
                 self.send().await?;
             }
         };
         // What a container wrote last without a newline is whole once it has stopped.
-        if until == Until::Complete
-            && matches!(ended, Ok(Pass::Ended))
-            && let Some(line) = lines.finish()
-        {
-            self.take(line);
+        if until == Until::Complete && matches!(ended, Ok(Pass::Ended)) {
+            self.gather.finish();
+            self.settle();
         }
         self.send().await?;
+        // Before that, what comes again is as it was.
+        if self.read >= self.gather.known() {
+            self.gather.end(self.settled, self.read);
+        }
         drop(reading);
         ended
     }
@@ -379,72 +422,53 @@ impl Follower {
     fn doubts(&mut self, time: Timestamp, piece: &LogPiece) -> bool {
         let is_same =
             matches!(&self.doubted, Some((then, text)) if *then == time && *text == piece.text);
-        if self.taken == 0 && (is_same || self.doubts >= DOUBTS) {
+        if self.settled == 0 && (is_same || self.doubts >= DOUBTS) {
             return false;
         }
-        self.doubts = if self.taken == 0 { self.doubts + 1 } else { 1 };
+        self.doubts = if self.settled == 0 {
+            self.doubts + 1
+        } else {
+            1
+        };
         self.doubted = Some((time, piece.text.clone()));
         self.cursor.include(time);
         true
     }
 
     fn repeated(&self, piece: &LogPiece) {
-        let status = self.shared.intake.status();
+        let status = &self.shared.status;
         status.received(1, piece.text.len() as u64, now());
         status.count(Outcome::Duplicate, 1);
     }
 
-    fn tell_gap(&self) {
-        let text = format!(
-            "log of container `{}`: records are missing, because the engine threw them away (log \
-             rotation) before they were read; raise `max-size` or `max-file` of its log driver",
-            self.name
-        );
-        tracing::warn!(
-            container = self.name,
-            "records were thrown away before they were read"
-        );
-        self.shared.intake.status().error(text, now());
-    }
-
-    fn take(&mut self, line: Line) {
-        let received = now();
-        let status = self.shared.intake.status();
-        status.received(1, line.length, received);
-        if line.too_long {
-            status.invalid(InvalidReason::TooLong, &line.text);
-        } else {
-            match self.parser.parse(&line.text, received) {
-                Ok(event) => self.pending.events.push(event),
-                Err(reason) => status.invalid(reason, &line.text),
-            }
+    /// Moves the cursor behind the records that nothing incomplete needs.
+    fn settle(&mut self) {
+        // What was read before comes again, in part.
+        if self.read < self.gather.known() {
+            return;
         }
-        for time in line.times.iter() {
+        let until = self.gather.oldest_pending().unwrap_or(self.read);
+        while self.settled < until
+            && let Some(time) = self.open.pop_front()
+        {
             self.cursor.take(time);
+            self.settled += 1;
         }
-        self.taken += 1;
-        self.pending.lines += 1;
-        self.pending.bytes += line.length;
-        self.pending
-            .due
-            .get_or_insert_with(|| Instant::now() + BATCH_DELAY);
+        if self.gather.waiting().0 > 0 {
+            self.due.get_or_insert_with(|| Instant::now() + BATCH_DELAY);
+        }
     }
 
-    /// Hands over what is pending, with the cursor behind it.
+    /// Hands over what is complete, with the cursor behind it.
     async fn send(&mut self) -> Result<(), Failure> {
-        if self.pending.lines == 0 {
+        self.due = None;
+        if self.gather.waiting().0 == 0 || self.read < self.gather.known() {
             return Ok(());
         }
-        let events = std::mem::take(&mut self.pending).events;
-        let mut sent = self.shared.sent.lock().await;
-        let mut positions = sent.positions.clone();
-        positions.set(&self.id, self.cursor.clone());
-        let position = positions.render();
-        let receipt = self.shared.intake.send(events, Some(position), now()).await;
-        // Only now has it been handed over; before this the future may be dropped.
-        sent.last = Some(receipt.map_err(|_| Failure::NoPipeline)?);
-        sent.positions = positions;
-        Ok(())
+        self.gather
+            .send(&self.cursor, self.settled, self.read)
+            .await
+            .map_err(|_| Failure::NoPipeline)
     }
 }
 
@@ -477,6 +501,17 @@ async fn interrupted(seen: &mut watch::Receiver<Seen>, set_backs: u64) {
     }
 }
 
+/// Waits until `due`, by the clock.
+async fn flush_due(due: Option<Timestamp>) {
+    match due {
+        Some(due) => {
+            let wait = due.as_nanos().saturating_sub(now().as_nanos()).max(0);
+            tokio::time::sleep(Duration::from_nanos(wait as u64)).await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
 async fn due(due: Option<Instant>) {
     match due {
         Some(due) => tokio::time::sleep_until(due).await,
@@ -490,21 +525,17 @@ struct Reading(Arc<Shared>);
 impl Reading {
     fn begin(shared: &Arc<Shared>) -> Self {
         shared.reading.fetch_add(1, Relaxed);
-        shared
-            .intake
-            .status()
-            .set_state(SourceState::Running, now());
+        if shared.tells_state {
+            shared.status.set_state(SourceState::Running, now());
+        }
         Self(Arc::clone(shared))
     }
 }
 
 impl Drop for Reading {
     fn drop(&mut self) {
-        if self.0.reading.fetch_sub(1, Relaxed) == 1 {
-            self.0
-                .intake
-                .status()
-                .set_state(SourceState::Waiting, now());
+        if self.0.reading.fetch_sub(1, Relaxed) == 1 && self.0.tells_state {
+            self.0.status.set_state(SourceState::Waiting, now());
         }
     }
 }

@@ -16,21 +16,14 @@ const SAMPLE_BYTES: usize = 256;
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Line {
-    /// Times of the records it came in; at least one.
-    pub(super) times: Times,
+    /// Records it came in; at least one.
+    pub(super) records: u64,
     /// The text without newline; only its beginning when it is too long.
     pub(super) text: Bytes,
     /// Its length in bytes, newline not counted.
     pub(super) length: u64,
     /// True when it is longer than the bound.
     pub(super) too_long: bool,
-}
-
-/// Times of the records of a line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Times {
-    pub(super) first: Timestamp,
-    pub(super) others: Vec<Timestamp>,
 }
 
 /// Merges pieces of one stream of one container.
@@ -42,7 +35,9 @@ pub(super) struct Lines {
 
 #[derive(Debug)]
 struct Pending {
-    times: Times,
+    /// Number of its first record.
+    first: u64,
+    records: u64,
     text: Vec<u8>,
     length: u64,
     last_piece: usize,
@@ -58,27 +53,29 @@ impl Lines {
         }
     }
 
-    /// Adds a record of `time`; gives the lines that are complete by it, none to two.
-    pub(super) fn push(&mut self, piece: LogPiece, time: Timestamp) -> [Option<Line>; 2] {
+    /// Number of the first record of a line that is not complete.
+    pub(super) fn oldest_pending(&self) -> Option<u64> {
+        self.pending.as_ref().map(|pending| pending.first)
+    }
+
+    /// Adds the record `number` of `time`; gives the lines that are complete by it, none to two.
+    pub(super) fn push(
+        &mut self,
+        piece: LogPiece,
+        time: Timestamp,
+        number: u64,
+    ) -> [Option<Line>; 2] {
         let interrupted = match &self.pending {
             Some(pending) if !pending.goes_on(time) => self.finish(),
             _ => None,
         };
         let length = piece.text.len() as u64 + piece.cut_bytes;
         let line = match self.pending.take() {
-            None if piece.ends_line => {
-                let times = Times {
-                    first: time,
-                    others: Vec::new(),
-                };
-                Some(self.line(times, piece.text, length))
-            }
+            None if piece.ends_line => Some(self.line(1, piece.text, length)),
             None => {
                 self.pending = Some(Pending {
-                    times: Times {
-                        first: time,
-                        others: Vec::new(),
-                    },
+                    first: number,
+                    records: 1,
                     last_piece: piece.text.len(),
                     last_time: time,
                     length,
@@ -87,7 +84,7 @@ impl Lines {
                 None
             }
             Some(mut pending) => {
-                pending.times.others.push(time);
+                pending.records += 1;
                 pending.last_piece = piece.text.len();
                 pending.last_time = time;
                 pending.length += length;
@@ -97,7 +94,7 @@ impl Lines {
                     .text
                     .extend_from_slice(piece.text.get(..room).unwrap_or(&piece.text));
                 if piece.ends_line {
-                    Some(self.line(pending.times, pending.text.into(), pending.length))
+                    Some(self.line(pending.records, pending.text.into(), pending.length))
                 } else {
                     self.pending = Some(pending);
                     None
@@ -110,16 +107,16 @@ impl Lines {
     /// The last line, when it ended without a newline and nothing more will come.
     pub(super) fn finish(&mut self) -> Option<Line> {
         let pending = self.pending.take()?;
-        Some(self.line(pending.times, pending.text.into(), pending.length))
+        Some(self.line(pending.records, pending.text.into(), pending.length))
     }
 
-    fn line(&self, times: Times, mut text: Bytes, length: u64) -> Line {
+    fn line(&self, records: u64, mut text: Bytes, length: u64) -> Line {
         let too_long = length > self.limit as u64;
         if too_long {
             text.truncate(SAMPLE_BYTES);
         }
         Line {
-            times,
+            records,
             text,
             length,
             too_long,
@@ -133,13 +130,6 @@ impl Pending {
     }
 }
 
-impl Times {
-    /// All of them.
-    pub(super) fn iter(&self) -> impl Iterator<Item = Timestamp> {
-        std::iter::once(self.first).chain(self.others.iter().copied())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use qw_docker::StreamKind;
@@ -150,7 +140,7 @@ mod tests {
     fn check(pieces: &[(i64, &str)], expected: &[&str]) {
         let mut lines = Lines::new(10);
         let mut found = Vec::new();
-        for (time, text) in pieces {
+        for (number, (time, text)) in pieces.iter().enumerate() {
             let (text, ends_line) = match text.strip_suffix('\n') {
                 Some(text) => (text, true),
                 None => (*text, false),
@@ -164,7 +154,7 @@ mod tests {
             };
             found.extend(
                 lines
-                    .push(piece, Timestamp::from_nanos(*time))
+                    .push(piece, Timestamp::from_nanos(*time), number as u64)
                     .into_iter()
                     .flatten(),
             );
@@ -174,7 +164,7 @@ mod tests {
             .iter()
             .map(|line| {
                 let text = String::from_utf8_lossy(&line.text);
-                let records = line.times.iter().count();
+                let records = line.records;
                 if line.too_long {
                     format!("{records} too long: {}", line.length)
                 } else {

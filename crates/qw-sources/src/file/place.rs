@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Bytes at the beginning of a file by which its content is known again.
-pub(super) const HEAD_BYTES: usize = 1024;
+pub(crate) const HEAD_BYTES: usize = 1024;
 /// Fewer bytes tell nothing about a file under another inode.
 const TELLING_BYTES: usize = 64;
 
@@ -33,20 +33,20 @@ impl Place {
 
 /// A file, as long as it exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Identity {
-    pub(super) device: u64,
-    pub(super) inode: u64,
+pub(crate) struct Identity {
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
 }
 
 /// What a file begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Head {
-    pub(super) length: usize,
+pub(crate) struct Head {
+    pub(crate) length: usize,
     hash: u64,
 }
 
 impl Head {
-    pub(super) fn of(bytes: &[u8]) -> Self {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
         // FNV-1a: the same on every machine and in every version.
         let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
@@ -58,14 +58,14 @@ impl Head {
     }
 
     /// True when `content` begins like this.
-    pub(super) fn begins(self, content: &[u8]) -> bool {
+    pub(crate) fn begins(self, content: &[u8]) -> bool {
         content
             .get(..self.length)
             .is_some_and(|head| Self::of(head) == self)
     }
 
     /// True when it is long enough to know a content by.
-    pub(super) fn is_telling(self) -> bool {
+    pub(crate) fn is_telling(self) -> bool {
         self.length >= TELLING_BYTES
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use qw_event::{StoredEvent, Timestamp};
 
 use crate::{
-    ContainerActivity, Facet, FacetQuery, FacetValue, HistogramBucket, Order, RuleActivity,
+    ContainerActivity, Facet, FacetQuery, FacetValue, HistogramBucket, Kinds, Order, RuleActivity,
     TimeRange,
     query::{Filter, for_each_value},
 };
@@ -32,13 +32,22 @@ impl Model {
         self.dropped.extend::<Vec<_>>(dropped);
     }
 
+    /// Records of `kinds` in the store.
+    pub(super) fn count(&self, kinds: Kinds) -> u64 {
+        let events = self.events.iter();
+        events
+            .filter(|stored| kinds.contains(stored.event.kind))
+            .count() as u64
+    }
+
     pub(super) fn select(
         &self,
         filter: &Filter,
         range: TimeRange,
+        kinds: Kinds,
         order: Order,
     ) -> Vec<StoredEvent> {
-        let mut events: Vec<StoredEvent> = self.matching(filter, range).cloned().collect();
+        let mut events: Vec<StoredEvent> = self.matching(filter, range, kinds).cloned().collect();
         events.sort_by_key(|stored| (stored.event.time, stored.id));
         if order == Order::NewestFirst {
             events.reverse();
@@ -46,9 +55,16 @@ impl Model {
         events
     }
 
-    fn matching(&self, filter: &Filter, range: TimeRange) -> impl Iterator<Item = &StoredEvent> {
+    fn matching(
+        &self,
+        filter: &Filter,
+        range: TimeRange,
+        kinds: Kinds,
+    ) -> impl Iterator<Item = &StoredEvent> {
         self.events.iter().filter(move |stored| {
-            range.contains(stored.event.time) && filter.matches(&stored.event)
+            kinds.contains(stored.event.kind)
+                && range.contains(stored.event.time)
+                && filter.matches(&stored.event)
         })
     }
 
@@ -56,10 +72,11 @@ impl Model {
         &self,
         filter: &Filter,
         range: TimeRange,
+        kinds: Kinds,
         step: Duration,
     ) -> Vec<HistogramBucket> {
         let mut buckets: BTreeMap<Timestamp, [u64; 8]> = BTreeMap::new();
-        for stored in self.matching(filter, widened(range, step)) {
+        for stored in self.matching(filter, widened(range, step), kinds) {
             let start = stored.event.time.floor_to(step);
             let priority = usize::from(stored.event.priority.as_number());
             buckets.entry(start).or_default()[priority] += 1;
@@ -73,7 +90,7 @@ impl Model {
     pub(super) fn facets(&self, query: &FacetQuery) -> Vec<Facet> {
         let count = |field: &String| {
             let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-            for stored in self.matching(&query.filter, query.range) {
+            for stored in self.matching(&query.filter, query.range, query.kinds) {
                 for_each_value(&stored.event, field, &mut |value| {
                     *counts.entry(value.to_owned()).or_default() += 1;
                 });
@@ -95,13 +112,16 @@ impl Model {
     }
 
     /// Activity counts whole minutes; first and last events are those ever known.
-    pub(super) fn containers(&self, range: TimeRange) -> Vec<ContainerActivity> {
+    pub(super) fn containers(&self, range: TimeRange, kinds: Kinds) -> Vec<ContainerActivity> {
         let range = widened(range, MINUTE);
         let mut activities: BTreeMap<Arc<str>, ContainerActivity> = BTreeMap::new();
         let mut active = BTreeSet::new();
         let kept = self.events.iter().map(|stored| (&stored.event, true));
         let dropped = self.dropped.iter().map(|stored| (&stored.event, false));
-        for (event, is_kept) in kept.chain(dropped) {
+        let of_kinds = kept
+            .chain(dropped)
+            .filter(|(event, _)| kinds.contains(event.kind));
+        for (event, is_kept) in of_kinds {
             let container = &event.container;
             let image = if container.image.is_empty() {
                 &container.image_repository
@@ -139,9 +159,9 @@ impl Model {
         activities
     }
 
-    pub(super) fn rules(&self, range: TimeRange) -> Vec<RuleActivity> {
+    pub(super) fn rules(&self, range: TimeRange, kinds: Kinds) -> Vec<RuleActivity> {
         let mut counts = BTreeMap::new();
-        for stored in self.matching(&Filter::everything(), widened(range, MINUTE)) {
+        for stored in self.matching(&Filter::everything(), widened(range, MINUTE), kinds) {
             let event = &stored.event;
             *counts
                 .entry((event.rule.clone(), event.category, event.priority))

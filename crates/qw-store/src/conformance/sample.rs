@@ -1,8 +1,8 @@
-//! Events as Falco writes them, from a seed.
+//! Events as Falco writes them, and lines as programs log them, from a seed.
 
 use std::{sync::Arc, time::Duration};
 
-use qw_event::{Category, ContainerRef, Event, Priority, Timestamp};
+use qw_event::{Category, ContainerRef, Event, Priority, RecordKind, Timestamp};
 use serde_json::value::RawValue;
 
 /// Numbers that look random and are the same for the same seed (xorshift64*).
@@ -118,6 +118,15 @@ const RULES: [(&str, Priority, Category, &str); 12] = [
     ),
 ];
 
+const LEVELS: [(&str, Priority); 6] = [
+    ("INFO", Priority::Informational),
+    ("", Priority::Informational),
+    ("DEBUG", Priority::Debug),
+    ("WARN", Priority::Warning),
+    ("ERROR", Priority::Error),
+    ("FATAL", Priority::Critical),
+];
+
 const PROCESSES: [&str; 16] = [
     "bash",
     "sh",
@@ -168,6 +177,8 @@ pub struct Sampler {
     processes: Vec<Arc<str>>,
     hosts: Vec<Arc<str>>,
     source: Arc<str>,
+    levels: Vec<(Arc<str>, Priority)>,
+    streams: [Arc<str>; 2],
 }
 
 impl Sampler {
@@ -204,11 +215,42 @@ impl Sampler {
                 .map(|number| format!("node-{number}").into())
                 .collect(),
             source: "syscall".into(),
+            levels: LEVELS
+                .iter()
+                .map(|(level, priority)| (Arc::from(*level), *priority))
+                .collect(),
+            streams: ["stdout".into(), "stderr".into()],
         }
     }
 
     /// `count` events from `start` on, about `step` apart, now and then one late.
     pub fn events(&mut self, start: Timestamp, step: Duration, count: usize) -> Vec<Event> {
+        self.made(start, step, count, Self::event)
+    }
+
+    /// As [`Self::events`], lines of logs.
+    pub fn lines(&mut self, start: Timestamp, step: Duration, count: usize) -> Vec<Event> {
+        self.made(start, step, count, Self::line)
+    }
+
+    /// As [`Self::events`], now an event, now a few lines.
+    pub fn records(&mut self, start: Timestamp, step: Duration, count: usize) -> Vec<Event> {
+        self.made(start, step, count, |sampler, time| {
+            if sampler.random.below(4) == 0 {
+                sampler.event(time)
+            } else {
+                sampler.line(time)
+            }
+        })
+    }
+
+    fn made(
+        &mut self,
+        start: Timestamp,
+        step: Duration,
+        count: usize,
+        make: impl Fn(&mut Self, Timestamp) -> Event,
+    ) -> Vec<Event> {
         let mut time = start;
         (0..count)
             .map(|_| {
@@ -220,9 +262,52 @@ impl Sampler {
                 } else {
                     0
                 };
-                self.event(time.saturating_sub(Duration::from_nanos(late)))
+                make(self, time.saturating_sub(Duration::from_nanos(late)))
             })
             .collect()
+    }
+
+    /// One line of a log at `time`: plain, JSON or logfmt.
+    pub fn line(&mut self, time: Timestamp) -> Event {
+        let random = &mut self.random;
+        let container = random.pick_skewed(&self.containers).clone();
+        let (level, priority) = random.pick(&self.levels).clone();
+        let status = *random.pick(&["200", "204", "404", "500", "5e2", "500.0"]);
+        let took = random.below(2000);
+        let user = random.pick(&USERS).0;
+        let number = random.below(20_000);
+        let output = match random.below(6) {
+            0 => format!(
+                "{{\"level\":\"{level}\",\"message\":\"request {number:x} done\",\"status\":{status},\
+                 \"took\":{took},\"user\":\"{user}\",\"path\":\"/api/v1/orders/{number}\"}}"
+            ),
+            1 => format!(
+                "{{\"message\":\"gr\\u00f6\\u00dfe\\ttab\",\"status\":{status},\"took\":1.2e3,\
+                 \"path\":\"\\/api\\/v2\",\"user\":null}}"
+            ),
+            2 => format!(
+                "level={level} status={status} took={took}ms user={user} path=/api/{number}"
+            ),
+            3 => format!("{user}: connection timeout after {took} ms, größe {number}"),
+            4 => format!(
+                "java.lang.IllegalStateException: {number:x}\n\tat com.example.Shop.buy(Shop.java:{took})"
+            ),
+            _ => format!("GET /api/v1/orders/{number} {status} {took}"),
+        };
+        Event {
+            kind: RecordKind::Log,
+            time,
+            source: random.pick(&self.streams).clone(),
+            rule: level,
+            priority,
+            category: Category::Unknown,
+            hostname: random.pick(&self.hosts).clone(),
+            container,
+            process_name: "".into(),
+            tags: [].into(),
+            output: output.into(),
+            output_fields: RawValue::from_string("{}".to_owned()).expect("an object"),
+        }
     }
 
     /// One event at `time`.
@@ -301,6 +386,7 @@ impl Sampler {
             "user.uid": uid,
         });
         Event {
+            kind: RecordKind::Event,
             time,
             source: self.source.clone(),
             rule,

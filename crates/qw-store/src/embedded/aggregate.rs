@@ -9,12 +9,12 @@ use std::{
 
 use parking_lot::Mutex;
 use parquet::errors::Result as ParquetResult;
-use qw_event::{Priority, StoredEvent, Timestamp};
+use qw_event::{Priority, RecordKind, StoredEvent, Timestamp};
 use rustc_hash::FxHashMap;
 
 use crate::{
     ContainerActivity, Facet, FacetQuery, FacetValue, Facets, Histogram, HistogramBucket,
-    HistogramQuery, QueryError, RuleActivity, TimeRange,
+    HistogramQuery, Kinds, QueryError, RuleActivity, TimeRange,
     embedded::{
         Embedded, View,
         format::{Column, ColumnSet},
@@ -25,7 +25,7 @@ use crate::{
         segment_reader::{GroupReader, Rows},
         totals::Totals,
     },
-    query::{for_each_output_value, for_each_value},
+    query::{canonical_name, for_each_output_value, for_each_value},
 };
 
 /// A histogram has at most this many intervals with events.
@@ -37,8 +37,8 @@ const MAX_FIELDS: usize = 32;
 
 type RollUpSums = Arc<[rollup::Sum]>;
 
-/// The sums asked for last: after how many commits, of which minutes.
-pub(super) type NewestSums = Mutex<Option<(u64, Range<i64>, RollUpSums)>>;
+/// The sums asked for last of each kind: after how many commits, of which minutes.
+pub(super) type NewestSums = Mutex<[Option<(u64, Range<i64>, RollUpSums)>; RecordKind::ALL.len()]>;
 
 impl Embedded {
     pub(super) fn count_histogram(&self, query: &HistogramQuery) -> Result<Histogram, QueryError> {
@@ -51,7 +51,7 @@ impl Embedded {
         let range = widened(query.range, query.step);
         let view = self.view();
         let names = self.names();
-        let plan = Plan::new(&query.filter, range, &names);
+        let plan = Plan::new(&query.filter, range, query.kinds, &names);
         let mut buckets = Buckets::new(step);
         let complete = if plan.exact && step % MINUTE == 0 {
             self.histogram_from_roll_ups(&plan, &names, &mut buckets, query.budget)?
@@ -62,7 +62,7 @@ impl Embedded {
                     return Ok(true);
                 }
                 match matched {
-                    Matched::Hot(events) => {
+                    Matched::Hot(_, events) => {
                         for stored in events {
                             let event = &stored.event;
                             buckets.add(event.time.as_nanos(), event.priority, 1);
@@ -117,35 +117,42 @@ impl Embedded {
         let started = Instant::now();
         let minutes = rollup::minute_of(plan.times.start)..minutes_up(plan.times.end);
         let complete = self.readers.read("read roll-ups", |connection| {
-            if plan.everything || plan.only_totals() {
-                rollup::totals(connection, &minutes, |minute, priority, category, count| {
-                    if plan.matches_rollup(("", ""), "", priority, category) {
-                        buckets.add_minute(minute, priority, count);
-                    }
-                })?;
-                return Ok(true);
-            }
-            let mut judge = RollUpJudge::new(plan, names);
-            let mut matching = Vec::new();
-            rollup::counts(connection, &minutes, |cell, count| {
-                if let Some(priority) = judge.priority_if_matching(cell) {
-                    matching.push((cell, priority, count));
-                }
-            })?;
-            let whole = rollup::whole_hours(&minutes);
-            let by_hour = buckets.step % (MINUTE * HOUR_MINUTES) == 0;
-            for (cell, priority, count) in matching {
-                let hour = cell.minute.div_euclid(HOUR_MINUTES);
-                if by_hour || !whole.contains(&hour) {
-                    buckets.add_minute(cell.minute, priority, count);
+            for kind in plan.kinds.iter() {
+                if plan.everything || plan.only_totals() {
+                    rollup::totals(
+                        connection,
+                        kind,
+                        &minutes,
+                        |minute, priority, category, count| {
+                            if plan.matches_rollup(kind, ("", ""), "", priority, category) {
+                                buckets.add_minute(minute, priority, count);
+                            }
+                        },
+                    )?;
                     continue;
                 }
-                if started.elapsed() > budget {
-                    return Ok(false);
-                }
-                rollup::minutes_of(connection, hour, cell, |minute, count| {
-                    buckets.add_minute(minute, priority, count);
+                let mut judge = RollUpJudge::new(plan, kind, names);
+                let mut matching = Vec::new();
+                rollup::counts(connection, kind, &minutes, |cell, count| {
+                    if let Some(priority) = judge.priority_if_matching(cell) {
+                        matching.push((cell, priority, count));
+                    }
                 })?;
+                let whole = rollup::whole_hours(&minutes);
+                let by_hour = buckets.step % (MINUTE * HOUR_MINUTES) == 0;
+                for (cell, priority, count) in matching {
+                    let hour = cell.minute.div_euclid(HOUR_MINUTES);
+                    if by_hour || !whole.contains(&hour) {
+                        buckets.add_minute(cell.minute, priority, count);
+                        continue;
+                    }
+                    if started.elapsed() > budget {
+                        return Ok(false);
+                    }
+                    rollup::minutes_of(connection, kind, hour, cell, |minute, count| {
+                        buckets.add_minute(minute, priority, count);
+                    })?;
+                }
             }
             Ok(true)
         })?;
@@ -161,7 +168,7 @@ impl Embedded {
         let started = Instant::now();
         let view = self.view();
         let names = self.names();
-        let plan = Plan::new(&query.filter, query.range, &names);
+        let plan = Plan::new(&query.filter, query.range, query.kinds, &names);
         let mut counts: Vec<FieldCount> = query
             .fields
             .iter()
@@ -187,7 +194,8 @@ impl Embedded {
                         Timestamp::from_nanos(times.start),
                         Timestamp::from_nanos(times.end),
                     );
-                    let edge = Plan::new(&query.filter, TimeRange { start, end }, &names);
+                    let range = TimeRange { start, end };
+                    let edge = Plan::new(&query.filter, range, query.kinds, &names);
                     let scanned = self.scan_facets(&view, &edge, query.budget, &mut rolled);
                     result.complete &= scanned.complete;
                     result.scanned += scanned.events;
@@ -237,9 +245,25 @@ impl Embedded {
         minutes: &Range<i64>,
         counts: &mut [&mut FieldCount],
     ) -> Result<u64, QueryError> {
-        let mut judge = RollUpJudge::new(plan, names);
         let mut total = 0;
-        for ((container, rule, priority), count) in self.roll_up_sums(minutes)?.iter().copied() {
+        for kind in plan.kinds.iter() {
+            total += self.facets_of_kind(plan, kind, names, minutes, counts)?;
+        }
+        Ok(total)
+    }
+
+    fn facets_of_kind(
+        &self,
+        plan: &Plan<'_>,
+        kind: RecordKind,
+        names: &Names,
+        minutes: &Range<i64>,
+        counts: &mut [&mut FieldCount],
+    ) -> Result<u64, QueryError> {
+        let mut judge = RollUpJudge::new(plan, kind, names);
+        let mut total = 0;
+        let sums = self.roll_up_sums(minutes, kind)?;
+        for ((container, rule, priority), count) in sums.iter().copied() {
             let cell = Cell {
                 minute: minutes.start,
                 container,
@@ -255,8 +279,9 @@ impl Embedded {
             else {
                 continue;
             };
-            for field in counts.iter_mut() {
+            for field in counts.iter_mut().filter(|field| field.kinds.contains(kind)) {
                 let value: &str = match field.dimension {
+                    Some(Dimension::Kind) => kind.as_str(),
                     Some(Dimension::Rule) => &rule.rule,
                     Some(Dimension::Category) => rule.category.as_str(),
                     Some(Dimension::Priority) => {
@@ -276,12 +301,16 @@ impl Embedded {
 
     /// Sums over `minutes`, remembered until something is written: several questions about the same
     /// range come together.
-    fn roll_up_sums(&self, minutes: &Range<i64>) -> Result<RollUpSums, QueryError> {
+    fn roll_up_sums(
+        &self,
+        minutes: &Range<i64>,
+        kind: RecordKind,
+    ) -> Result<RollUpSums, QueryError> {
         // Read before the roll-ups: what is written meanwhile makes the memory old, never wrong.
         let commits = self.counters.commits();
         {
             let newest = self.sums.lock();
-            if let Some((at, range, sums)) = &*newest
+            if let Some((at, range, sums)) = &newest[kind as usize]
                 && *at == commits
                 && range == minutes
             {
@@ -289,24 +318,28 @@ impl Embedded {
             }
         }
         let sums = self.readers.read("read roll-ups", |connection| {
-            rollup::sums(connection, minutes)
+            rollup::sums(connection, kind, minutes)
         })?;
         let sums: RollUpSums = sums.into();
-        *self.sums.lock() = Some((commits, minutes.clone(), Arc::clone(&sums)));
+        self.sums.lock()[kind as usize] = Some((commits, minutes.clone(), Arc::clone(&sums)));
         Ok(sums)
     }
 
     pub(super) fn count_containers(
         &self,
         range: TimeRange,
+        kinds: Kinds,
     ) -> Result<Vec<ContainerActivity>, QueryError> {
         let names = self.names();
         let minutes = rollup::minute_of(range.start.as_nanos())..minutes_up(range.end.as_nanos());
         let mut sums: BTreeMap<u32, [u64; 8]> = BTreeMap::new();
-        for ((container, _, priority), count) in self.roll_up_sums(&minutes)?.iter().copied() {
-            let by_priority = sums.entry(container).or_default();
-            if let Some(sum) = by_priority.get_mut(usize::from(priority)) {
-                *sum += count;
+        for kind in kinds.iter() {
+            let counts = self.roll_up_sums(&minutes, kind)?;
+            for ((container, _, priority), count) in counts.iter().copied() {
+                let by_priority = sums.entry(container).or_default();
+                if let Some(sum) = by_priority.get_mut(usize::from(priority)) {
+                    *sum += count;
+                }
             }
         }
         let rows = self.readers.read("read roll-ups", rollup::containers)?;
@@ -321,13 +354,16 @@ impl Embedded {
             } else {
                 Arc::default()
             };
+            let times = || kinds.iter().map(|kind| row.times[kind as usize]);
+            let first = times().map(|(first, _)| first).min().unwrap_or(i64::MAX);
+            let last = times().map(|(_, last)| last).max().unwrap_or(i64::MIN);
             let activity = ContainerActivity {
                 container_id: name.id.clone(),
                 container_name: name.name.clone(),
                 image: row.image.clone(),
                 by_priority,
-                first_event: Timestamp::from_nanos(row.first_event),
-                last_event: Timestamp::from_nanos(row.last_event),
+                first_event: Timestamp::from_nanos(first),
+                last_event: Timestamp::from_nanos(last),
             };
             match merged.entry((name.id.clone(), nameless)) {
                 std::collections::btree_map::Entry::Vacant(entry) => {
@@ -348,12 +384,19 @@ impl Embedded {
         Ok(activities)
     }
 
-    pub(super) fn count_rules(&self, range: TimeRange) -> Result<Vec<RuleActivity>, QueryError> {
+    pub(super) fn count_rules(
+        &self,
+        range: TimeRange,
+        kinds: Kinds,
+    ) -> Result<Vec<RuleActivity>, QueryError> {
         let names = self.names();
         let minutes = rollup::minute_of(range.start.as_nanos())..minutes_up(range.end.as_nanos());
         let mut sums: BTreeMap<(u32, u8), u64> = BTreeMap::new();
-        for ((_, rule, priority), count) in self.roll_up_sums(&minutes)?.iter().copied() {
-            *sums.entry((rule, priority)).or_default() += count;
+        for kind in kinds.iter() {
+            let counts = self.roll_up_sums(&minutes, kind)?;
+            for ((_, rule, priority), count) in counts.iter().copied() {
+                *sums.entry((rule, priority)).or_default() += count;
+            }
         }
         let mut activities: Vec<RuleActivity> = sums
             .into_iter()
@@ -466,14 +509,16 @@ impl Buckets {
 /// Judges roll-ups, each combination once.
 struct RollUpJudge<'a> {
     plan: &'a Plan<'a>,
+    kind: RecordKind,
     names: &'a Names,
     verdicts: FxHashMap<(u32, u32, u8), Option<Priority>>,
 }
 
 impl<'a> RollUpJudge<'a> {
-    fn new(plan: &'a Plan<'a>, names: &'a Names) -> Self {
+    fn new(plan: &'a Plan<'a>, kind: RecordKind, names: &'a Names) -> Self {
         Self {
             plan,
+            kind,
             names,
             verdicts: FxHashMap::default(),
         }
@@ -493,7 +538,7 @@ impl<'a> RollUpJudge<'a> {
                 let priority = Priority::from_number(cell.priority)?;
                 let container = (&*container.id, &*container.name);
                 self.plan
-                    .matches_rollup(container, &rule.rule, priority, rule.category)
+                    .matches_rollup(self.kind, container, &rule.rule, priority, rule.category)
                     .then_some(priority)
             })
     }
@@ -502,6 +547,7 @@ impl<'a> RollUpJudge<'a> {
 /// A field that roll-ups count by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Dimension {
+    Kind,
     Rule,
     Priority,
     Category,
@@ -513,6 +559,9 @@ enum Dimension {
 struct FieldCount {
     field: String,
     dimension: Option<Dimension>,
+    /// Records of other kinds have no such field.
+    kinds: Kinds,
+    /// What holds it in an event.
     columns: ColumnSet,
     values: FxHashMap<String, u64>,
     /// Events with values beyond those counted apart.
@@ -521,10 +570,12 @@ struct FieldCount {
 
 impl FieldCount {
     fn new(field: &str) -> Self {
-        let dimension = match field.to_ascii_lowercase().as_str() {
-            "rule" => Some(Dimension::Rule),
+        let name = canonical_name(field);
+        let dimension = match name {
+            "kind" => Some(Dimension::Kind),
+            "rule" | "severity_text" => Some(Dimension::Rule),
             "priority" => Some(Dimension::Priority),
-            "category" | "rule_category" => Some(Dimension::Category),
+            "category" => Some(Dimension::Category),
             "container.id" => Some(Dimension::ContainerId),
             "container.name" => Some(Dimension::ContainerName),
             _ => None,
@@ -532,6 +583,10 @@ impl FieldCount {
         Self {
             field: field.to_owned(),
             dimension,
+            kinds: match name {
+                "severity_text" => Kinds::LOGS,
+                _ => Kinds::ALL,
+            },
             columns: columns_of_field(field),
             values: FxHashMap::default(),
             folded: 0,
@@ -555,6 +610,11 @@ impl FieldCount {
         for (value, count) in values {
             self.add(&value, count);
         }
+    }
+
+    /// True when the field is looked for in `output_fields`, and in the text of a line.
+    fn is_within(&self) -> bool {
+        self.columns == ColumnSet::of(&[Column::OutputFields])
     }
 
     /// The column of few different values that holds the field's values as they are, if there is
@@ -601,10 +661,16 @@ fn count_fields(
     matched: Matched<'_>,
     totals: &Totals,
 ) -> ParquetResult<bool> {
+    let kind = match &matched {
+        Matched::Hot(kind, _) => *kind,
+        Matched::Whole(segment, _) => segment.row.kind,
+        Matched::Rows(reader, _) => reader.kind(),
+    };
+    let applies = |count: &&mut FieldCount| count.kinds.contains(kind);
     match matched {
-        Matched::Hot(events) => {
+        Matched::Hot(_, events) => {
             for stored in events {
-                for count in counts.iter_mut() {
+                for count in counts.iter_mut().filter(applies) {
                     count_event(count, stored);
                 }
             }
@@ -612,26 +678,37 @@ fn count_fields(
         Matched::Whole(segment, file) => {
             let mut found = Vec::with_capacity(counts.len());
             for count in counts.iter() {
-                let Some(column) = count.narrow_column() else {
-                    return Ok(false);
-                };
-                match totals.of(segment, file, column)? {
-                    Some(counts) => found.push(counts),
-                    None => return Ok(false),
-                }
+                found.push(match (count.dimension, count.narrow_column()) {
+                    (Some(Dimension::Kind), _) => None,
+                    (_, Some(column)) => match totals.of(segment, file, column)? {
+                        Some(counts) => Some(counts),
+                        None => return Ok(false),
+                    },
+                    (_, None) => return Ok(false),
+                });
             }
             for (count, values) in counts.iter_mut().zip(found) {
-                for (value, sum) in values.iter() {
-                    count.add(value, *sum);
+                if !count.kinds.contains(kind) {
+                    continue;
+                }
+                match values {
+                    Some(values) => values
+                        .iter()
+                        .for_each(|(value, sum)| count.add(value, *sum)),
+                    None => count.add(kind.as_str(), segment.row.count),
                 }
             }
         }
         Matched::Rows(reader, rows) => {
             let mut others = ColumnSet::default();
-            for count in counts.iter_mut() {
-                if let Some(column) = count.narrow_column() {
+            for count in counts.iter_mut().filter(applies) {
+                if count.dimension == Some(Dimension::Kind) {
+                    if !rows.is_empty() {
+                        count.add(kind.as_str(), rows.len() as u64);
+                    }
+                } else if let Some(column) = count.narrow_column() {
                     count_column(count, reader, column, rows)?;
-                } else if count.columns == ColumnSet::of(&[Column::OutputFields]) {
+                } else if count.is_within() && kind == RecordKind::Event {
                     for json in reader.texts(Column::OutputFields, Rows::Some(rows))? {
                         let field = std::mem::take(&mut count.field);
                         for_each_output_value(as_str(&json)?, &field, &mut |value| {
@@ -641,14 +718,18 @@ fn count_fields(
                     }
                 } else {
                     others = others.union(count.columns);
+                    if count.is_within() {
+                        others = others.with(Column::Output);
+                    }
                 }
             }
             if !others.is_empty() {
                 for slice in rows.chunks(1024) {
                     for stored in read_events(reader, slice, others)? {
-                        for count in counts.iter_mut() {
-                            let is_counted = count.narrow_column().is_some()
-                                || count.columns == ColumnSet::of(&[Column::OutputFields]);
+                        for count in counts.iter_mut().filter(applies) {
+                            let is_counted = count.dimension == Some(Dimension::Kind)
+                                || count.narrow_column().is_some()
+                                || count.is_within() && kind == RecordKind::Event;
                             if !is_counted {
                                 count_event(count, &stored);
                             }

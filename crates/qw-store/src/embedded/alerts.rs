@@ -6,9 +6,9 @@ use qw_event::{Alert, AlertChange, AlertId, AlertState, Priority, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter, types::Value};
 
 use crate::{
-    AlertAccess, AlertGrouping, AlertPage, AlertQuery, AlertSort, AlertStore, AlertTop,
-    AlertTrendPoint, AlertsWritten, QueryError, StoreError, TimeRange,
-    embedded::{Embedded, catalogue},
+    Accompaniment, AlertAccess, AlertFilter, AlertGrouping, AlertPage, AlertQuery, AlertSort,
+    AlertStore, AlertTop, AlertTrendPoint, AlertsWritten, QueryError, StoreError, TimeRange,
+    embedded::{Embedded, catalogue, change_states},
 };
 
 /// Schema of alerts: third part of the catalogue.
@@ -53,6 +53,41 @@ CREATE TABLE alert_change (
 CREATE INDEX alert_change_alert ON alert_change (alert, sequence);
 ";
 
+/// Containers of alerts: a later part. Of alerts written before, only the newest is known; the default
+/// of `more_containers` says that there may be others.
+pub(super) const CONTAINERS_SCHEMA: &str = "
+ALTER TABLE alert ADD COLUMN more_containers INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE alert ADD COLUMN audience_namespace TEXT NOT NULL DEFAULT '';
+ALTER TABLE alert ADD COLUMN audience_labels TEXT NOT NULL DEFAULT '[]';
+DROP INDEX alert_container;
+CREATE TABLE alert_container (
+    alert INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    image TEXT NOT NULL,
+    repository TEXT NOT NULL,
+    namespace TEXT NOT NULL,
+    PRIMARY KEY (alert, id)
+) WITHOUT ROWID;
+CREATE INDEX alert_container_id ON alert_container (id);
+CREATE INDEX alert_container_name ON alert_container (name);
+INSERT INTO alert_container
+    SELECT id, container_id, container_name, image, image, namespace FROM alert;
+ALTER TABLE alert_minute RENAME TO old_minute;
+CREATE TABLE alert_minute (
+    minute INTEGER NOT NULL,
+    alert INTEGER NOT NULL,
+    container TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (minute, alert, container)
+) WITHOUT ROWID;
+INSERT INTO alert_minute
+    SELECT minute, alert, container_id, old_minute.count
+    FROM old_minute JOIN alert ON alert.id = old_minute.alert;
+DROP TABLE old_minute;
+CREATE INDEX alert_minute_alert ON alert_minute (alert);
+";
+
 const LAST_ALERT: &str = "last_alert_id";
 const MAX_PAGE: usize = 1_000;
 /// Rules counted for a page.
@@ -67,7 +102,20 @@ pub(super) fn write(
     let mut last = 0;
     let mut put = connection.prepare_cached(
         "INSERT OR REPLACE INTO alert VALUES
-         (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18)",
+         (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21)",
+    )?;
+    let mut put_containers = connection.prepare_cached(
+        "INSERT INTO alert_container
+         SELECT ?1, value ->> 'id', value ->> 'name', value ->> 'image',
+                value ->> 'image_repository', value ->> 'namespace'
+         FROM json_each(?2) WHERE true
+         ON CONFLICT DO UPDATE SET name = excluded.name, image = excluded.image,
+             repository = excluded.repository, namespace = excluded.namespace
+         WHERE name <> excluded.name OR image <> excluded.image",
+    )?;
+    let mut drop_containers = connection.prepare_cached(
+        "DELETE FROM alert_container
+         WHERE alert = ?1 AND id NOT IN (SELECT value ->> 'id' FROM json_each(?2))",
     )?;
     for alert in &written.alerts {
         last = last.max(alert.id.0);
@@ -90,19 +138,28 @@ pub(super) fn write(
             alert.count as i64,
             alert.changed.as_nanos(),
             to_json(alert),
+            alert.more_containers,
+            alert.audience.namespace,
+            to_json(&alert.audience.labels),
         ])?;
+        let containers = to_json(&alert.containers);
+        put_containers.execute(params![alert.id.0 as i64, containers])?;
+        if alert.more_containers {
+            drop_containers.execute(params![alert.id.0 as i64, containers])?;
+        }
     }
     if last > catalogue::meta(connection, LAST_ALERT)? {
         catalogue::set_meta(connection, LAST_ALERT, last)?;
     }
     let mut count = connection.prepare_cached(
-        "INSERT INTO alert_minute VALUES (?1, ?2, ?3)
+        "INSERT INTO alert_minute VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT DO UPDATE SET count = count + excluded.count",
     )?;
     for occurrence in &written.occurrences {
         count.execute(params![
             occurrence.minute.as_nanos(),
             occurrence.alert.0 as i64,
+            occurrence.container,
             occurrence.count as i64
         ])?;
     }
@@ -123,12 +180,17 @@ pub(super) fn write(
 }
 
 impl AlertStore for Embedded {
-    fn write_alerts(&self, written: &AlertsWritten) -> Result<Vec<AlertChange>, StoreError> {
+    fn write_alerts_with(
+        &self,
+        make: &mut dyn FnMut() -> Accompaniment,
+    ) -> Result<Vec<AlertChange>, StoreError> {
         let doing = "write alerts";
         self.transact(
             doing,
             |connection| {
-                write(connection, written).map_err(|source| StoreError::Catalogue { doing, source })
+                let Accompaniment { alerts, state } = make();
+                change_states(connection, &state, doing)?;
+                write(connection, &alerts).map_err(|source| StoreError::Catalogue { doing, source })
             },
             |changes| changes,
         )
@@ -178,7 +240,7 @@ impl AlertStore for Embedded {
         &self,
         range: TimeRange,
         step: Duration,
-        access: &AlertAccess,
+        filter: &AlertFilter,
     ) -> Result<Vec<AlertTrendPoint>, QueryError> {
         let step = i64::try_from(step.as_nanos()).unwrap_or(i64::MAX);
         if step < MINUTE_NANOS {
@@ -192,7 +254,7 @@ impl AlertStore for Embedded {
         );
         sql.values.push(Value::Integer(step));
         sql.minutes(range);
-        sql.access(access);
+        sql.filter(filter, true);
         sql.text.push_str(" GROUP BY 1, 2 ORDER BY 1");
         let rows = self.readers.read("count alerts", |connection| {
             sql.rows(connection, |row| {
@@ -221,21 +283,24 @@ impl AlertStore for Embedded {
         range: TimeRange,
         by: AlertGrouping,
         limit: usize,
-        access: &AlertAccess,
+        filter: &AlertFilter,
     ) -> Result<Vec<AlertTop>, QueryError> {
-        let column = match by {
-            AlertGrouping::Rule => "rule",
-            AlertGrouping::Container => "container_name",
-            AlertGrouping::Image => "image",
-            AlertGrouping::Workload => "workload",
+        // A container that the alert names no more counts for the one seen last.
+        let name = match by {
+            AlertGrouping::Rule => "alert.rule",
+            AlertGrouping::Container => "coalesce(one.name, alert.container_name)",
+            AlertGrouping::Image => "coalesce(one.repository, alert.image)",
+            AlertGrouping::Workload => "alert.workload",
         };
         let mut sql = Sql::new(&format!(
-            "SELECT alert.{column}, sum(alert_minute.count), count(DISTINCT alert.id),
+            "SELECT {name}, sum(alert_minute.count), count(DISTINCT alert.id),
                     min(alert.priority)
-             FROM alert_minute JOIN alert ON alert.id = alert_minute.alert"
+             FROM alert_minute JOIN alert ON alert.id = alert_minute.alert
+             LEFT JOIN alert_container AS one
+                ON one.alert = alert_minute.alert AND one.id = alert_minute.container"
         ));
         sql.minutes(range);
-        sql.access(access);
+        sql.filter(filter, true);
         sql.text.push_str(" GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?");
         sql.values.push(Value::Integer(limit.min(MAX_PAGE) as i64));
         let top = self.readers.read("rank alerts", |connection| {
@@ -332,6 +397,7 @@ impl AlertStore for Embedded {
                         connection.execute("DELETE FROM alert WHERE id = ?1", [id])?;
                         connection.execute("DELETE FROM alert_minute WHERE alert = ?1", [id])?;
                         connection.execute("DELETE FROM alert_change WHERE alert = ?1", [id])?;
+                        connection.execute("DELETE FROM alert_container WHERE alert = ?1", [id])?;
                     }
                     Ok(ids.len() as u64)
                 };
@@ -472,31 +538,6 @@ impl Sql {
             let states = query.states.iter().map(|state| state_number(*state));
             self.and(&format!("state IN ({})", list(states)));
         }
-        if let Some(least) = query.min_priority {
-            self.and_number("priority <= ?", i64::from(least.as_number()));
-        }
-        if !query.priorities.is_empty() {
-            let priorities = query.priorities.iter().map(|one| one.as_number());
-            self.and(&format!("priority IN ({})", list(priorities)));
-        }
-        if !query.sources.is_empty() {
-            let sources: Vec<&str> = query.sources.iter().map(|source| source.as_str()).collect();
-            self.and_text(
-                "source IN (SELECT value FROM json_each(?))",
-                &to_json(&sources),
-            );
-        }
-        if let Some(rule) = &query.rule {
-            self.and_text("rule = ?", rule);
-        }
-        if let Some(workload) = &query.workload {
-            self.and_text("workload = ?", workload);
-        }
-        if let Some(container) = &query.container {
-            self.and("(container_id = ? OR container_name = ?)");
-            let value = Value::Text(container.clone());
-            self.values.extend([value.clone(), value]);
-        }
         if let Some(assignee) = &query.assignee {
             self.and_text("assignee = ?", assignee);
         }
@@ -505,12 +546,62 @@ impl Sql {
         }
         if let Some(text) = &query.text {
             self.and_text(
-                "instr(lower(title || char(10) || rule || char(10) || workload || char(10)
-                             || container_name), lower(?)) > 0",
+                "(instr(lower(title || char(10) || rule || char(10) || workload), lower(?)) > 0
+                  OR alert.id IN (SELECT alert FROM alert_container
+                                  WHERE instr(lower(name), lower(?)) > 0))",
                 text,
             );
+            self.values.push(Value::Text(text.clone()));
         }
-        self.access(&query.access);
+        self.filter(&query.filter, false);
+    }
+
+    /// `of_container` selects occurrences in the containers asked for, not alerts that have some.
+    fn filter(&mut self, filter: &AlertFilter, of_container: bool) {
+        if let Some(least) = filter.min_priority {
+            self.and_number("alert.priority <= ?", i64::from(least.as_number()));
+        }
+        if !filter.priorities.is_empty() {
+            let priorities = filter.priorities.iter().map(|one| one.as_number());
+            self.and(&format!("alert.priority IN ({})", list(priorities)));
+        }
+        if !filter.sources.is_empty() {
+            let sources = filter.sources.iter().map(|source| source.as_str());
+            let sources: Vec<&str> = sources.collect();
+            self.and_text(
+                "alert.source IN (SELECT value FROM json_each(?))",
+                &to_json(&sources),
+            );
+        }
+        if let Some(rule) = &filter.rule {
+            self.and_text("alert.rule = ?", rule);
+        }
+        if let Some(workload) = &filter.workload {
+            self.and_text("alert.workload = ?", workload);
+        }
+        // One container must answer to all three.
+        let (left, right) = if of_container {
+            ("(alert.id, alert_minute.container)", "alert, id")
+        } else {
+            ("alert.id", "alert")
+        };
+        let mut containers = Self::new(&format!("SELECT {right} FROM alert_container"));
+        let mut either = |condition, value: &Option<String>| {
+            if let Some(value) = value {
+                containers.and_text(condition, value);
+                containers.values.push(Value::Text(value.clone()));
+            }
+        };
+        either("(id = ? OR name = ?)", &filter.container);
+        either("(image = ? OR repository = ?)", &filter.image);
+        if let Some(namespace) = &filter.namespace {
+            containers.and_text("namespace = ?", namespace);
+        }
+        if containers.has_where {
+            self.and(&format!("{left} IN ({})", containers.text));
+            self.values.append(&mut containers.values);
+        }
+        self.access(&filter.access);
     }
 
     fn minutes(&mut self, range: TimeRange) {
@@ -524,12 +615,21 @@ impl Sql {
 
     fn access(&mut self, access: &AlertAccess) {
         if let Some(only) = &access.only {
+            // As `Alert::is_within` has it.
             self.and(
-                "(container_id IN (SELECT value FROM json_each(?))
-                  OR (namespace <> '' AND namespace IN (SELECT value FROM json_each(?))))",
+                "((audience_namespace <> ''
+                   AND audience_namespace IN (SELECT value FROM json_each(?)))
+                  OR EXISTS (SELECT 1 FROM json_each(audience_labels) AS label
+                             WHERE label.value IN (SELECT value FROM json_each(?)))
+                  OR (more_containers = 0
+                      AND EXISTS (SELECT 1 FROM alert_container WHERE alert = alert.id)
+                      AND NOT EXISTS (SELECT 1 FROM alert_container AS one
+                                      WHERE one.alert = alert.id
+                                      AND one.id NOT IN (SELECT value FROM json_each(?)))))",
             );
-            self.values.push(Value::Text(to_json(&only.containers)));
-            self.values.push(Value::Text(to_json(&only.namespaces)));
+            for list in [&only.namespaces, &only.labels, &only.containers] {
+                self.values.push(Value::Text(to_json(list)));
+            }
         }
     }
 

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use qw_event::{AlertChange, Batch, BatchId, EventId, Position, StoredEvent};
+use qw_event::{
+    AlertChange, Batch, BatchId, EventId, Position, RecordKind, StoredEvent, Timestamp,
+};
 use rusqlite::Connection;
 
 use crate::{
@@ -10,7 +12,7 @@ use crate::{
     embedded::{
         Embedded, alerts,
         catalogue::{self, HotRow},
-        check_state,
+        change_states,
         hot::{self, HotChunk},
         rollup::{self, Added},
         segment::{Bounds, NewSegment, Segment},
@@ -24,13 +26,16 @@ const MAX_POSITION: usize = 64 << 10;
 struct Written {
     last_id: u64,
     added: Added,
-    place: Place,
+    /// In the order of the numbers of what is hot.
+    hot: Vec<Arc<HotChunk>>,
+    segments: Vec<Arc<Segment>>,
 }
 
-enum Place {
-    Nowhere,
-    Hot(Vec<Arc<HotChunk>>),
-    Segment(Arc<Segment>),
+/// Records of one batch and one kind, whose numbers follow one another.
+struct Run {
+    kind: RecordKind,
+    events: Arc<[StoredEvent]>,
+    age_time: i64,
 }
 
 impl Embedded {
@@ -49,17 +54,19 @@ impl Embedded {
                 limit: MAX_POSITION,
             });
         }
-        if self.hot_is_overfull() {
-            self.seal()?;
+        for kind in RecordKind::ALL {
+            if self.hot_is_overfull(kind) {
+                self.seal_kind(kind)?;
+            }
         }
         let mut appended = Vec::with_capacity(batches.len());
-        let mut new_segment = None;
+        let mut new_segments = Vec::new();
         let mut companion_changes = Vec::new();
         let result = self.transact(
             "append events",
             |connection| {
                 let written =
-                    self.write_batches(connection, batches, &mut appended, &mut new_segment)?;
+                    self.write_batches(connection, batches, &mut appended, &mut new_segments)?;
                 let changes = accompany(connection, companion, &appended)?;
                 Ok((written, changes))
             },
@@ -69,7 +76,7 @@ impl Embedded {
             },
         );
         if let Err(error) = result {
-            if let Some(segment) = new_segment {
+            for segment in new_segments {
                 self.orphan(segment.path);
             }
             for (batch, appended) in batches.iter_mut().zip(appended) {
@@ -84,10 +91,11 @@ impl Embedded {
         Ok(appended)
     }
 
-    fn hot_is_overfull(&self) -> bool {
+    fn hot_is_overfull(&self, kind: RecordKind) -> bool {
         let view = self.view.read();
-        view.hot_bytes > 2 * self.options.seal_bytes
-            || view.hot_events > 2 * self.options.seal_events.max(self.options.direct_events)
+        view.hot_bytes.iter().sum::<usize>() > 2 * self.options.seal_bytes
+            || view.hot_events[kind as usize]
+                > 2 * self.options.seal_events.max(self.options.direct_events)
     }
 
     /// Writes `batches`; moves the events of those that are new to `appended`.
@@ -96,11 +104,10 @@ impl Embedded {
         connection: &Connection,
         batches: &mut [Batch],
         appended: &mut Vec<Appended>,
-        new_segment: &mut Option<NewSegment>,
+        new_segments: &mut Vec<NewSegment>,
     ) -> Result<Written, StoreError> {
         let failed = |doing| move |source| StoreError::Catalogue { doing, source };
         let mut last_id = self.view.read().last_id;
-        let first_id = last_id + 1;
         for batch in batches.iter_mut() {
             if !claim(connection, batch, last_id).map_err(failed("record a position"))? {
                 self.counters.batches_repeated.fetch_add(1, Relaxed);
@@ -116,72 +123,73 @@ impl Embedded {
             });
             appended.push(Appended::Stored(stored.collect()));
         }
-        let chunks: Vec<(Arc<[StoredEvent]>, i64)> = appended
+        let runs: Vec<Run> = appended
             .iter()
             .zip(batches.iter())
             .filter_map(|(appended, batch)| match appended {
-                Appended::Stored(events) if !events.is_empty() => {
-                    Some((Arc::clone(events), hot::age_time(events, batch.received)))
-                }
-                Appended::Stored(_) | Appended::Duplicate => None,
+                Appended::Stored(events) => Some((events, batch.received)),
+                Appended::Duplicate => None,
             })
+            .flat_map(|(events, received)| runs(events, received))
             .collect();
-        let events = || chunks.iter().flat_map(|(events, _)| events.iter());
-        let count = chunks.iter().map(|(events, _)| events.len()).sum::<usize>();
-        let age_time = chunks.iter().map(|(_, age)| *age).max().unwrap_or_default();
-        if count == 0 {
-            let (added, place) = (Added::default(), Place::Nowhere);
-            return Ok(Written {
-                last_id,
-                added,
-                place,
-            });
+        let mut written = Written {
+            last_id,
+            added: Added::default(),
+            hot: Vec::new(),
+            segments: Vec::new(),
+        };
+        if runs.is_empty() {
+            return Ok(written);
         }
-        let (tally, added) = rollup::count(connection, &self.names(), events())
+        let events = || runs.iter().flat_map(|run| run.events.iter());
+        let (tallies, added) = rollup::count(connection, &self.names(), events())
             .map_err(failed("number containers and rules"))?;
-        rollup::add(connection, &tally).map_err(failed("write roll-ups"))?;
+        written.added = added;
         catalogue::set_meta(connection, "last_id", last_id)
             .map_err(failed("record the last number"))?;
-        let bytes: usize = events().map(|stored| stored.event.size_bytes()).sum();
-        let place = if count >= self.options.direct_events || bytes > self.options.seal_bytes {
+        let mut hot: Vec<&Run> = Vec::new();
+        for (kind, tally) in RecordKind::ALL.into_iter().zip(&tallies) {
+            let own: Vec<&Run> = runs.iter().filter(|run| run.kind == kind).collect();
+            if own.is_empty() {
+                continue;
+            }
+            rollup::add(connection, kind, tally).map_err(failed("write roll-ups"))?;
+            let events = || own.iter().flat_map(|run| run.events.iter());
+            let count = own.iter().map(|run| run.events.len()).sum::<usize>();
+            let bytes: usize = events().map(|stored| stored.event.size_bytes()).sum();
+            if count < self.options.direct_events && bytes <= self.options.seal_bytes {
+                hot.extend(own);
+                continue;
+            }
             let mut sorted: Vec<&StoredEvent> = events().collect();
             sorted.sort_by_key(|stored| (stored.event.time, stored.id));
             let mut groups = 0;
-            let segment = new_segment.insert(self.write_segment(|writer| {
+            let segment = self.write_segment(kind, |writer| {
                 writer.write(&sorted, self.options.group_rows)?;
                 groups = writer.groups();
                 Ok(())
-            })?);
-            let row = segment.row(Bounds::of(events()), age_time, groups, &tally);
+            })?;
+            let age_time = own.iter().map(|run| run.age_time).max().unwrap_or_default();
+            let row = segment.row(Bounds::of(events()), age_time, groups, tally);
+            new_segments.push(segment);
             catalogue::insert_segment(connection, &row).map_err(failed("record a segment"))?;
-            Place::Segment(self.segment(row))
-        } else {
-            let payload = hot::encode(events()).map_err(|source| StoreError::File {
+            written.segments.push(self.segment(row));
+        }
+        hot.sort_unstable_by_key(|run| run.first_id());
+        for runs in hot.chunk_by(|left, right| {
+            left.kind == right.kind && left.last_id() + 1 == right.first_id()
+        }) {
+            let row = hot_row(runs).map_err(|source| StoreError::File {
                 doing: "pack events",
                 source,
             })?;
-            let chunks: Vec<Arc<HotChunk>> = chunks
-                .into_iter()
-                .filter_map(|(events, age_time)| HotChunk::new(events, age_time))
-                .collect();
-            let times = chunks.iter().map(|chunk| (chunk.min_time, chunk.max_time));
-            let row = HotRow {
-                first_id,
-                last_id,
-                min_time: times.clone().map(|(min, _)| min).min().unwrap_or_default(),
-                max_time: times.map(|(_, max)| max).max().unwrap_or_default(),
-                age_time,
-                count: count as u64,
-                payload,
-            };
             catalogue::insert_hot(connection, &row).map_err(failed("write events"))?;
-            Place::Hot(chunks)
-        };
-        Ok(Written {
-            last_id,
-            added,
-            place,
-        })
+        }
+        written.hot = hot
+            .into_iter()
+            .filter_map(|run| HotChunk::new(Arc::clone(&run.events), run.age_time))
+            .collect();
+        Ok(written)
     }
 
     fn show(&self, written: Written) {
@@ -193,15 +201,68 @@ impl Embedded {
             .events_appended
             .fetch_add(written.last_id - view.last_id, Relaxed);
         view.last_id = written.last_id;
-        match written.place {
-            Place::Nowhere => {}
-            Place::Hot(chunks) => chunks.into_iter().for_each(|chunk| view.push_hot(chunk)),
-            Place::Segment(segment) => {
-                self.counters.direct_segments.fetch_add(1, Relaxed);
-                view.segments = view.segments.iter().cloned().chain([segment]).collect();
-            }
+        for chunk in written.hot {
+            view.push_hot(chunk);
+        }
+        if !written.segments.is_empty() {
+            let count = written.segments.len() as u64;
+            self.counters.direct_segments.fetch_add(count, Relaxed);
+            let segments = view.segments.iter().cloned();
+            view.segments = segments.chain(written.segments).collect();
         }
     }
+}
+
+/// The runs of a batch; nearly always one.
+fn runs(events: &Arc<[StoredEvent]>, received: Timestamp) -> Vec<Run> {
+    let run = |events: Arc<[StoredEvent]>| {
+        let kind = events.first()?.event.kind;
+        let age_time = hot::age_time(&events, received);
+        Some(Run {
+            kind,
+            events,
+            age_time,
+        })
+    };
+    let same = |left: &StoredEvent, right: &StoredEvent| left.event.kind == right.event.kind;
+    let mut runs = events.chunk_by(same);
+    match (runs.next(), runs.next()) {
+        (_, None) => run(Arc::clone(events)).into_iter().collect(),
+        _ => events
+            .chunk_by(same)
+            .filter_map(|events| run(events.into()))
+            .collect(),
+    }
+}
+
+impl Run {
+    fn first_id(&self) -> u64 {
+        self.events.first().map_or(0, |stored| stored.id.0)
+    }
+
+    fn last_id(&self) -> u64 {
+        self.events.last().map_or(0, |stored| stored.id.0)
+    }
+}
+
+/// The row for runs of one kind whose numbers follow one another.
+fn hot_row(runs: &[&Run]) -> std::io::Result<HotRow> {
+    let events = || runs.iter().flat_map(|run| run.events.iter());
+    let times = runs.iter().filter_map(|run| hot::time_bounds(&run.events));
+    Ok(HotRow {
+        kind: runs.first().map_or(RecordKind::Event, |run| run.kind),
+        first_id: runs.first().map_or(0, |run| run.first_id()),
+        last_id: runs.last().map_or(0, |run| run.last_id()),
+        min_time: times.clone().map(|(min, _)| min).min().unwrap_or_default(),
+        max_time: times.map(|(_, max)| max).max().unwrap_or_default(),
+        age_time: runs
+            .iter()
+            .map(|run| run.age_time)
+            .max()
+            .unwrap_or_default(),
+        count: runs.iter().map(|run| run.events.len() as u64).sum(),
+        payload: hot::encode(events())?,
+    })
 }
 
 /// Writes what `companion` wants committed with the events; returns the history with its numbers.
@@ -212,11 +273,7 @@ fn accompany(
 ) -> Result<Vec<AlertChange>, StoreError> {
     let failed = |doing| move |source| StoreError::Catalogue { doing, source };
     let accompaniment = companion.accompany(appended);
-    for change in &accompaniment.state {
-        let change = change.as_change();
-        check_state(&change)?;
-        catalogue::change_state(connection, &change).map_err(failed("write state"))?;
-    }
+    change_states(connection, &accompaniment.state, "write state")?;
     if accompaniment.alerts.is_empty() {
         return Ok(Vec::new());
     }

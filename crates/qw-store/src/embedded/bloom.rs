@@ -5,11 +5,11 @@
 //! the estimated rate of false answers allows, so nobody has to count words beforehand. Hash, salts
 //! and folding are part of the file format (`docs/design/store.md`).
 
-use qw_event::Event;
+use qw_event::{Event, RecordKind};
 
 use crate::{
     embedded::trigrams::Trigrams,
-    query::{MAX_TOKEN_BYTES, event_tokens, fold, tokens},
+    query::{MAX_TOKEN_BYTES, event_tokens, fold, for_each_line_text, tokens, values_are_words},
 };
 
 /// Bytes of one block.
@@ -73,6 +73,9 @@ impl<'a> BloomBuilder<'a> {
     /// All events given to one builder must outlive it: texts they share are recognised by address.
     pub(super) fn insert_event(&mut self, event: &Event) {
         self.insert_words(&event.output);
+        if event.kind == RecordKind::Log && !values_are_words(&event.output) {
+            for_each_line_text(&event.output, &mut |text| self.insert_words(text));
+        }
         self.insert_fields(event);
         let container = &event.container;
         for (kind, text) in [

@@ -6,7 +6,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use qw_event::{Position, SourceId};
+use qw_event::{Position, RecordKind, SourceId};
 use rusqlite::{
     Connection, OpenFlags, OptionalExtension, TransactionBehavior, params, types::Value,
 };
@@ -23,7 +23,7 @@ const VFS: &str = "unix-excl";
 const APPLICATION: i32 = 0x5177_6179;
 
 /// The versions of the schema: `MIGRATIONS[n]` turns version `n` into `n + 1`.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 5] = [
     "
 CREATE TABLE meta (
     key TEXT PRIMARY KEY,
@@ -117,6 +117,38 @@ ALTER TABLE segment ADD COLUMN age_time INTEGER NOT NULL DEFAULT 0;
 UPDATE hot_batch SET age_time = max_time;
 UPDATE segment SET age_time = max_time;
 ",
+    alerts::CONTAINERS_SCHEMA,
+    // The extremes of time stand for a container that has no events, or no log.
+    "
+ALTER TABLE hot_batch ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE segment ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE container ADD COLUMN first_log INTEGER NOT NULL DEFAULT 9223372036854775807;
+ALTER TABLE container ADD COLUMN last_log INTEGER NOT NULL DEFAULT -9223372036854775808;
+CREATE TABLE log_total_minute (
+    minute INTEGER NOT NULL,
+    priority INTEGER NOT NULL,
+    category INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (minute, priority, category)
+) WITHOUT ROWID;
+CREATE TABLE log_rollup_hour (
+    hour INTEGER NOT NULL,
+    container INTEGER NOT NULL,
+    rule INTEGER NOT NULL,
+    priority INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (hour, container, rule, priority)
+) WITHOUT ROWID;
+CREATE TABLE log_rollup_minute (
+    hour INTEGER NOT NULL,
+    container INTEGER NOT NULL,
+    rule INTEGER NOT NULL,
+    priority INTEGER NOT NULL,
+    minute INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (hour, container, rule, priority, minute)
+) WITHOUT ROWID;
+",
 ];
 
 /// Why the catalogue could not be opened.
@@ -153,7 +185,7 @@ fn configure(connection: &Connection, cache_kib: i64) -> rusqlite::Result<()> {
     connection.busy_timeout(Duration::from_secs(10))?;
     connection.pragma_update(None, "cache_size", -cache_kib)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
-    connection.set_prepared_statement_cache_capacity(64);
+    connection.set_prepared_statement_cache_capacity(128);
     Ok(())
 }
 
@@ -227,6 +259,7 @@ impl Readers {
 /// One row of `hot_batch`.
 #[derive(Debug)]
 pub(super) struct HotRow {
+    pub(super) kind: RecordKind,
     pub(super) first_id: u64,
     pub(super) last_id: u64,
     pub(super) min_time: i64,
@@ -239,8 +272,9 @@ pub(super) struct HotRow {
 pub(super) fn insert_hot(connection: &Connection, row: &HotRow) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
-            "INSERT INTO hot_batch (first_id, last_id, min_time, max_time, age_time, count, payload)
-             VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO hot_batch (first_id, last_id, min_time, max_time, age_time, count, payload,
+                kind)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
             row.first_id as i64,
@@ -249,7 +283,8 @@ pub(super) fn insert_hot(connection: &Connection, row: &HotRow) -> rusqlite::Res
             row.max_time,
             row.age_time,
             row.count as i64,
-            row.payload
+            row.payload,
+            row.kind as u8,
         ])?;
     Ok(())
 }
@@ -257,7 +292,7 @@ pub(super) fn insert_hot(connection: &Connection, row: &HotRow) -> rusqlite::Res
 pub(super) fn hot_rows(connection: &Connection) -> rusqlite::Result<Vec<HotRow>> {
     connection
         .prepare(
-            "SELECT first_id, last_id, min_time, max_time, count, payload, age_time
+            "SELECT first_id, last_id, min_time, max_time, count, payload, age_time, kind
              FROM hot_batch ORDER BY first_id",
         )?
         .query_map([], |row| {
@@ -269,16 +304,26 @@ pub(super) fn hot_rows(connection: &Connection) -> rusqlite::Result<Vec<HotRow>>
                 count: row.get::<_, i64>(4)? as u64,
                 payload: row.get(5)?,
                 age_time: row.get(6)?,
+                kind: kind(row.get(7)?),
             })
         })?
         .collect()
 }
 
-pub(super) fn delete_hot_through(connection: &Connection, last_id: u64) -> rusqlite::Result<()> {
+/// Deletes the rows of `kind` up to the record numbered `last_id`.
+pub(super) fn delete_hot_through(
+    connection: &Connection,
+    kind: RecordKind,
+    last_id: u64,
+) -> rusqlite::Result<()> {
     connection
-        .prepare_cached("DELETE FROM hot_batch WHERE first_id <= ?")?
-        .execute([last_id as i64])?;
+        .prepare_cached("DELETE FROM hot_batch WHERE first_id <= ? AND kind = ?")?
+        .execute(params![last_id as i64, kind as u8])?;
     Ok(())
+}
+
+fn kind(number: u8) -> RecordKind {
+    RecordKind::from_number(number).unwrap_or_default()
 }
 
 /// One row of `segment`.
@@ -286,6 +331,8 @@ pub(super) fn delete_hot_through(connection: &Connection, last_id: u64) -> rusql
 pub(super) struct SegmentRow {
     /// Number in the file's name.
     pub(super) file: u64,
+    /// What its records are.
+    pub(super) kind: RecordKind,
     pub(super) first_id: u64,
     pub(super) last_id: u64,
     pub(super) min_time: i64,
@@ -312,8 +359,8 @@ pub(super) fn insert_segment(connection: &Connection, row: &SegmentRow) -> rusql
     connection
         .prepare_cached(
             "INSERT INTO segment (file, first_id, last_id, min_time, max_time, count, bytes,
-                row_groups, priorities, categories, containers, rules, age_time)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                row_groups, priorities, categories, containers, rules, age_time, kind)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
             row.file as i64,
@@ -329,6 +376,7 @@ pub(super) fn insert_segment(connection: &Connection, row: &SegmentRow) -> rusql
             row.containers.as_deref().map(numbers_to_bytes),
             row.rules.as_deref().map(numbers_to_bytes),
             row.age_time,
+            row.kind as u8,
         ])?;
     Ok(())
 }
@@ -337,7 +385,7 @@ pub(super) fn segments(connection: &Connection) -> rusqlite::Result<Vec<SegmentR
     connection
         .prepare(
             "SELECT file, first_id, last_id, min_time, max_time, count, bytes, row_groups,
-                priorities, categories, containers, rules, age_time
+                priorities, categories, containers, rules, age_time, kind
              FROM segment ORDER BY file",
         )?
         .query_map([], |row| {
@@ -359,6 +407,7 @@ pub(super) fn segments(connection: &Connection) -> rusqlite::Result<Vec<SegmentR
                     .get::<_, Option<Vec<u8>>>(11)?
                     .map(|bytes| bytes_to_numbers(&bytes)),
                 age_time: row.get(12)?,
+                kind: kind(row.get(13)?),
             })
         })?
         .collect()
@@ -540,4 +589,45 @@ pub(super) fn change_state(
             .execute([collection, key])?,
     };
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alerts_of_before_know_their_newest_container_and_that_there_may_be_others() {
+        let connection = Connection::open_in_memory().unwrap();
+        let (before, after) = MIGRATIONS.split_at(3);
+        for migration in before {
+            connection.execute_batch(migration).unwrap();
+        }
+        connection
+            .execute_batch(
+                "INSERT INTO alert VALUES
+                    (7, 0, 4, 'falco', 'A', 'w', 'id-1', 'web-1', 'shop/web', 'shop', '', 0, 't',
+                     1, 2, 5, 1, '{}');
+                 INSERT INTO alert_minute VALUES (60, 7, 5);",
+            )
+            .unwrap();
+        for migration in after {
+            connection.execute_batch(migration).unwrap();
+        }
+        let text = |sql: &str| -> String {
+            let row = connection.query_row(sql, [], |row| row.get(0));
+            row.unwrap()
+        };
+        assert_eq!(
+            text("SELECT id || ' ' || name || ' ' || namespace FROM alert_container"),
+            "id-1 web-1 shop"
+        );
+        assert_eq!(
+            text("SELECT minute || ' ' || container || ' ' || count FROM alert_minute"),
+            "60 id-1 5"
+        );
+        assert_eq!(
+            text("SELECT more_containers || audience_namespace || audience_labels FROM alert"),
+            "1[]"
+        );
+    }
 }

@@ -4,6 +4,7 @@
 //! Parquet's own page checksums would leave out the footer and the filters, and copying row groups
 //! could not verify what it copies.
 
+use qw_event::RecordKind;
 use serde::{Deserialize, Serialize};
 
 use crate::embedded::{format::COLUMNS, segment_reader::Group};
@@ -34,9 +35,12 @@ pub(super) fn of(bytes: &[u8]) -> u32 {
 }
 
 /// The checksum of everything that reading relies on in the footer.
-pub(super) fn of_layout(groups: &[Group]) -> u32 {
+pub(super) fn of_layout(groups: &[Group], kind: RecordKind) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     let mut number = |number: u64| hasher.update(&number.to_le_bytes());
+    if kind != RecordKind::Event {
+        number(kind as u64);
+    }
     for group in groups {
         number(u64::from(group.rows));
         number(group.min_time as u64);

@@ -29,6 +29,9 @@ pub(super) const BLOOMS_KEY: &str = "quaywatch.blooms";
 /// [`Checks`]: super::checks::Checks
 pub(super) const CHECKS_KEY: &str = "quaywatch.checks";
 
+/// Key of the kind of the records when they are lines of logs; files of events do not have it.
+pub(super) const KIND_KEY: &str = "quaywatch.kind";
+
 /// Number of columns.
 pub(super) const COLUMNS: usize = Column::ALL.len();
 

@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use qw_event::{Event, EventId, StoredEvent, Timestamp};
+use qw_event::{Event, EventId, RecordKind, StoredEvent, Timestamp};
 use serde::ser::{SerializeSeq, Serializer};
 
 const VERSION: u8 = 1;
@@ -14,9 +14,10 @@ const MAX_AHEAD: Duration = Duration::from_secs(24 * 3600);
 /// A blob never unpacks to more than this; an append that would is refused.
 pub(super) const MAX_PLAIN_BYTES: usize = 1 << 30;
 
-/// Events of one batch.
+/// Records of one batch and one kind.
 #[derive(Debug)]
 pub(super) struct HotChunk {
+    pub(super) kind: RecordKind,
     /// In order of arrival; never empty.
     pub(super) events: Arc<[StoredEvent]>,
     /// Earliest time, nanoseconds.
@@ -34,8 +35,10 @@ impl HotChunk {
     /// The chunk of `events`; `None` when there are none.
     pub(super) fn new(events: Arc<[StoredEvent]>, age_time: i64) -> Option<Arc<Self>> {
         let (min_time, max_time) = time_bounds(&events)?;
+        let kind = events.first()?.event.kind;
         let bytes = events.iter().map(|stored| stored.event.size_bytes()).sum();
         Some(Arc::new(Self {
+            kind,
             events,
             min_time,
             max_time,

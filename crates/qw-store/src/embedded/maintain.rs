@@ -6,7 +6,7 @@
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use parquet::errors::{ParquetError, Result as ParquetResult};
-use qw_event::{StoredEvent, Timestamp};
+use qw_event::{RecordKind, StoredEvent, Timestamp};
 use rusqlite::Connection;
 
 use crate::{
@@ -36,35 +36,52 @@ impl Embedded {
         retention: &Retention,
     ) -> Result<Maintenance, StoreError> {
         let mut done = Maintenance::default();
-        if self.hot_is_due(now, retention) {
-            done.sealed += self.seal()?;
+        for kind in RecordKind::ALL {
+            if self.hot_is_due(kind, now, retention) {
+                done.sealed += self.seal_kind(kind)?;
+            }
         }
         let _compaction = self.compaction.lock();
         self.apply_retention(now, retention, &mut done)?;
-        while let Some(group) = self.next_merge() {
-            let merged = group.segments().len() as u64;
-            self.merge(&group)?;
-            done.compacted += merged;
-            self.counters.segments_compacted.fetch_add(merged, Relaxed);
+        for kind in RecordKind::ALL {
+            while let Some(group) = self.next_merge(kind) {
+                let merged = group.segments().len() as u64;
+                self.merge(kind, &group)?;
+                done.compacted += merged;
+                self.counters.segments_compacted.fetch_add(merged, Relaxed);
+            }
         }
         Ok(done)
     }
 
-    fn hot_is_due(&self, now: Timestamp, retention: &Retention) -> bool {
+    fn hot_is_due(&self, kind: RecordKind, now: Timestamp, retention: &Retention) -> bool {
+        let seal_age = self.options.seal_age;
         let max_age = retention
-            .max_age
-            .map_or(self.options.seal_age, |age| age.min(self.options.seal_age));
+            .max_age(kind)
+            .map_or(seal_age, |age| age.min(seal_age));
         let view = self.view.read();
-        let oldest = view.hot.iter().map(|chunk| chunk.min_time).min();
-        view.hot_events >= self.options.seal_events
-            || view.hot_bytes >= self.options.seal_bytes
+        let hot = view.hot.iter().filter(|chunk| chunk.kind == kind);
+        let oldest = hot.map(|chunk| chunk.min_time).min();
+        view.hot_events[kind as usize] >= self.options.seal_events
+            || view.hot_bytes[kind as usize] >= self.options.seal_bytes
             || oldest.is_some_and(|oldest| now.since(Timestamp::from_nanos(oldest)) > max_age)
     }
 
-    /// Writes the hot tail to a segment; the number of segments written.
+    /// Writes the whole hot tail to segments; the number of segments written.
+    #[cfg(test)]
     pub(super) fn seal(&self) -> Result<u64, StoreError> {
+        let mut sealed = 0;
+        for kind in RecordKind::ALL {
+            sealed += self.seal_kind(kind)?;
+        }
+        Ok(sealed)
+    }
+
+    /// Writes what is hot of `kind` to a segment; the number of segments written.
+    pub(super) fn seal_kind(&self, kind: RecordKind) -> Result<u64, StoreError> {
         let _sealing = self.sealing.lock();
-        let hot = self.view.read().hot.clone();
+        let mut hot = self.view.read().hot.clone();
+        hot.retain(|chunk| chunk.kind == kind);
         let Some(last_id) = hot.last().map(|chunk| chunk.last_id()) else {
             return Ok(0);
         };
@@ -72,7 +89,7 @@ impl Embedded {
             hot.iter().flat_map(|chunk| chunk.events.iter()).collect();
         events.sort_by_key(|stored| (stored.event.time, stored.id));
         let mut groups = 0;
-        let segment = self.write_segment(|writer| {
+        let segment = self.write_segment(kind, |writer| {
             writer.write(&events, self.options.group_rows)?;
             groups = writer.groups();
             Ok(())
@@ -87,17 +104,18 @@ impl Embedded {
             segment,
             |connection, segment| {
                 // Every container and rule has had its number since the events were appended.
-                let (tally, _) = rollup::count(connection, &self.names(), events.iter().copied())?;
-                catalogue::delete_hot_through(connection, last_id)?;
-                Ok(segment.row(bounds, age_time, groups, &tally))
+                let events = events.iter().copied();
+                let (tallies, _) = rollup::count(connection, &self.names(), events)?;
+                catalogue::delete_hot_through(connection, kind, last_id)?;
+                Ok(segment.row(bounds, age_time, groups, &tallies[kind as usize]))
             },
         )?;
         self.counters.segments_sealed.fetch_add(1, Relaxed);
         Ok(1)
     }
 
-    /// Puts `segment` in the place of `old` segments or of the hot tail through `hot_through`, in
-    /// the catalogue and then for readers.
+    /// Puts `segment` in the place of `old` segments or of what is hot of its kind through
+    /// `hot_through`, in the catalogue and then for readers.
     fn swap(
         &self,
         doing: &'static str,
@@ -124,7 +142,7 @@ impl Embedded {
                 let mut view = self.view.write();
                 view.replace_segments(old, Some(added));
                 if let Some(last_id) = hot_through {
-                    view.drop_hot_through(last_id);
+                    view.drop_hot_through(segment.kind, last_id);
                 }
             },
         );
@@ -144,13 +162,13 @@ impl Embedded {
         }
     }
 
-    /// The next segments to merge into one, in order of time.
-    fn next_merge(&self) -> Option<Merge> {
+    /// The next segments of `kind` to merge into one, in order of time.
+    fn next_merge(&self, kind: RecordKind) -> Option<Merge> {
         let view = self.view();
         let mut segments: Vec<&Arc<Segment>> = view
             .segments
             .iter()
-            .filter(|segment| !segment.damaged.load(Relaxed))
+            .filter(|segment| segment.row.kind == kind && !segment.damaged.load(Relaxed))
             .collect();
         segments.sort_by_key(|segment| (segment.row.min_time, segment.row.file));
         // Row groups half full on average are copied; emptier ones are worth writing anew.
@@ -224,7 +242,7 @@ impl Embedded {
         worthy(&run)
     }
 
-    fn merge(&self, merge: &Merge) -> Result<(), StoreError> {
+    fn merge(&self, kind: RecordKind, merge: &Merge) -> Result<(), StoreError> {
         let old = merge.segments();
         let mut groups = 0;
         let segment = match merge {
@@ -235,7 +253,7 @@ impl Embedded {
                     sources.push((self.read(segment, |file| Ok(Arc::clone(file)))?, read));
                 }
                 let mut failed = None;
-                let written = self.write_segment(|writer| {
+                let written = self.write_segment(kind, |writer| {
                     for ((file, metadata), segment) in sources.iter().zip(old) {
                         for group in 0..file.groups().len() {
                             let copied = writer.splice(file, metadata, group);
@@ -267,7 +285,7 @@ impl Embedded {
                 }
                 let mut sorted: Vec<&StoredEvent> = events.iter().collect();
                 sorted.sort_by_key(|stored| (stored.event.time, stored.id));
-                self.write_segment(|writer| {
+                self.write_segment(kind, |writer| {
                     writer.write(&sorted, self.options.group_rows)?;
                     groups = writer.groups();
                     Ok(())
@@ -300,23 +318,49 @@ impl Embedded {
         retention: &Retention,
         done: &mut Maintenance,
     ) -> Result<(), StoreError> {
-        let cutoff = retention
-            .max_age
-            .map(|age| now.saturating_sub(age).as_nanos());
+        let mut cutoffs = [None; RecordKind::ALL.len()];
+        let before = done.dropped_segments;
+        for kind in RecordKind::ALL {
+            let cutoff = retention
+                .max_age(kind)
+                .map(|age| now.saturating_sub(age).as_nanos());
+            cutoffs[kind as usize] = cutoff;
+            let max_size = retention.max_size_bytes(kind);
+            self.drop_outlived(kind, cutoff, max_size, done)?;
+        }
+        if done.dropped_segments > before {
+            self.forget(now, cutoffs)?;
+        }
+        Ok(())
+    }
+
+    /// Drops the segments of `kind` that are older than `cutoff`, and the oldest ones that are too
+    /// much.
+    fn drop_outlived(
+        &self,
+        kind: RecordKind,
+        cutoff: Option<i64>,
+        max_size: Option<u64>,
+        done: &mut Maintenance,
+    ) -> Result<(), StoreError> {
         let view = self.view();
-        let mut segments: Vec<Arc<Segment>> = view.segments.iter().cloned().collect();
+        let segments = view.segments.iter();
+        let mut segments: Vec<Arc<Segment>> = segments
+            .filter(|segment| segment.row.kind == kind)
+            .cloned()
+            .collect();
+        drop(view);
         segments.sort_by_key(|segment| (segment.row.age_time, segment.row.file));
         let mut bytes = segments
             .iter()
             .map(|segment| segment.row.bytes)
-            .sum::<u64>()
-            + retention
-                .max_size_bytes
-                .map_or(0, |_| self.catalogue_bytes());
-        drop(view);
+            .sum::<u64>();
+        if max_size.is_some() && kind == RecordKind::Event {
+            bytes += self.catalogue_bytes();
+        }
         for segment in segments {
             let too_old = cutoff.is_some_and(|cutoff| segment.row.age_time < cutoff);
-            let too_much = retention.max_size_bytes.is_some_and(|max| bytes > max);
+            let too_much = max_size.is_some_and(|max| bytes > max);
             if !too_old && !too_much {
                 break;
             }
@@ -325,9 +369,6 @@ impl Embedded {
             done.dropped_segments += 1;
             done.dropped_events += segment.row.count;
             self.counters.segments_dropped.fetch_add(1, Relaxed);
-        }
-        if done.dropped_segments > 0 {
-            self.forget(now, cutoff)?;
         }
         Ok(())
     }
@@ -344,7 +385,7 @@ impl Embedded {
             doing,
             |connection| {
                 catalogue::delete_segment(connection, segment.row.file)
-                    .and_then(|()| rollup::subtract(connection, &tally))
+                    .and_then(|()| rollup::subtract(connection, segment.row.kind, &tally))
                     .map_err(|source| StoreError::Catalogue { doing, source })
             },
             |()| self.view.write().replace_segments(old, None),
@@ -408,25 +449,41 @@ impl Embedded {
         Ok(tally)
     }
 
-    /// Forgets what is only known of events that are gone.
-    fn forget(&self, now: Timestamp, cutoff: Option<i64>) -> Result<(), StoreError> {
+    /// Forgets what is only known of records that are gone; `cutoffs` by kind.
+    fn forget(
+        &self,
+        now: Timestamp,
+        cutoffs: [Option<i64>; RecordKind::ALL.len()],
+    ) -> Result<(), StoreError> {
         let view = self.view();
-        let hot = view.hot.iter().map(|chunk| chunk.min_time);
-        let oldest = hot
-            .chain(view.segments.iter().map(|segment| segment.row.min_time))
-            .min();
-        let before = match (oldest, cutoff) {
-            (Some(oldest), Some(cutoff)) => oldest.min(cutoff),
-            (Some(time), None) | (None, Some(time)) => time,
-            (None, None) => return Ok(()),
-        };
+        let before = RecordKind::ALL.map(|kind| {
+            let hot = view.hot.iter().filter(|chunk| chunk.kind == kind);
+            let segments = view.segments.iter();
+            let segments = segments.filter(|segment| segment.row.kind == kind);
+            let oldest = hot
+                .map(|chunk| chunk.min_time)
+                .chain(segments.map(|segment| segment.row.min_time))
+                .min();
+            match (oldest, cutoffs[kind as usize]) {
+                (Some(oldest), Some(cutoff)) => Some(oldest.min(cutoff)),
+                (Some(time), None) | (None, Some(time)) => Some(time),
+                (None, None) => None,
+            }
+        });
         let doing = "forget what was dropped";
         self.transact(
             doing,
             |connection| {
-                rollup::forget_before(connection, before)
-                    .and_then(|()| rollup::forget_containers(connection, before, now.as_nanos()))
-                    .map_err(|source| StoreError::Catalogue { doing, source })
+                let forget = || {
+                    for (kind, before) in RecordKind::ALL.into_iter().zip(before) {
+                        if let Some(before) = before {
+                            rollup::forget_before(connection, kind, before)?;
+                        }
+                    }
+                    let before = before.map(|before| before.unwrap_or(i64::MIN));
+                    rollup::forget_containers(connection, before, now.as_nanos())
+                };
+                forget().map_err(|source| StoreError::Catalogue { doing, source })
             },
             |numbers| {
                 if !numbers.is_empty() {
@@ -475,6 +532,7 @@ fn merged_row(old: &[Arc<Segment>], new: &NewSegment, row_groups: u32) -> Segmen
     );
     SegmentRow {
         file: new.file,
+        kind: new.kind,
         first_id: rows().map(|row| row.first_id).min().unwrap_or_default(),
         last_id: rows().map(|row| row.last_id).max().unwrap_or_default(),
         min_time: rows().map(|row| row.min_time).min().unwrap_or_default(),

@@ -3,11 +3,11 @@
 use std::{ops::Range, sync::Arc};
 
 use parquet::{data_type::ByteArray, errors::Result};
-use qw_event::{Category, Event, Priority};
+use qw_event::{Category, Event, Priority, RecordKind};
 use rustc_hash::FxHashMap;
 
 use crate::{
-    TimeRange,
+    Kinds, TimeRange,
     embedded::{
         bloom::{Kind, hash_of, hash_of_word},
         catalogue::SegmentRow,
@@ -18,7 +18,7 @@ use crate::{
         segment_reader::{GroupReader, Rows, SegmentFile},
         trigrams,
     },
-    query::{Expression, Filter, Known},
+    query::{Expression, Filter, Known, canonical_name},
 };
 
 /// Blooms are asked for containers and rules by name when there are at most this many.
@@ -27,11 +27,13 @@ const ASKED_BY_NAME: usize = 16;
 /// How to find the events that a filter selects in a range of time.
 pub(super) struct Plan<'a> {
     filter: &'a Filter,
+    /// Records of no other kinds are wanted, or can match.
+    pub(super) kinds: Kinds,
     /// Nanoseconds, end excluded.
     pub(super) times: Range<i64>,
-    /// Every event in the range matches.
+    /// Every event of the kinds in the range matches.
     pub(super) everything: bool,
-    /// Container, rule, priority and category alone decide.
+    /// Kind, container, rule, priority and category alone decide.
     pub(super) exact: bool,
     containers: Option<Vec<u32>>,
     rules: Option<Vec<u32>>,
@@ -43,14 +45,15 @@ pub(super) struct Plan<'a> {
     trigrams: Vec<Vec<Vec<u16>>>,
     /// Of each inner list, one text occurs in every event that matches, whatever its case.
     needles: Vec<Vec<String>>,
-    /// What [`Filter::matches`] looks at.
+    /// What [`Filter::matches`] looks at in an event.
     columns: ColumnSet,
 }
 
 impl<'a> Plan<'a> {
     /// `names` must not be older than the segments the plan is used on.
-    pub(super) fn new(filter: &'a Filter, range: TimeRange, names: &Names) -> Self {
+    pub(super) fn new(filter: &'a Filter, range: TimeRange, kinds: Kinds, names: &Names) -> Self {
         let constraints = filter.constraints();
+        let kinds = kinds.intersection(constraints.kinds);
         let earliest = constraints.earliest.unwrap_or(range.start);
         let latest = constraints.latest.map_or(range.end.as_nanos(), |latest| {
             latest.as_nanos().saturating_add(1)
@@ -59,6 +62,7 @@ impl<'a> Plan<'a> {
         if filter.is_everything() {
             return Self {
                 filter,
+                kinds,
                 times,
                 everything: true,
                 exact: true,
@@ -138,6 +142,7 @@ impl<'a> Plan<'a> {
         clauses.extend(asked(rules.as_deref(), rule_hash));
         Self {
             filter,
+            kinds,
             times,
             everything: false,
             exact: constraints.only_rollup_fields,
@@ -152,7 +157,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// True when the filter looks at nothing but priority and category.
+    /// True when the filter looks at nothing but kind, priority and category.
     pub(super) fn only_totals(&self) -> bool {
         self.exact
             && self
@@ -166,6 +171,15 @@ impl<'a> Plan<'a> {
         self.everything || self.filter.matches(event)
     }
 
+    /// What [`Filter::matches`] looks at in a record of `kind`; fields that an event has beside its
+    /// text a line of a log may have within it.
+    fn columns(&self, kind: RecordKind) -> ColumnSet {
+        if kind == RecordKind::Log && self.columns.contains(Column::OutputFields) {
+            return self.columns.with(Column::Output);
+        }
+        self.columns
+    }
+
     /// True when events between `min_time` and `max_time`, both included, can be in the range.
     pub(super) fn overlaps(&self, min_time: i64, max_time: i64) -> bool {
         min_time < self.times.end && max_time >= self.times.start
@@ -173,7 +187,8 @@ impl<'a> Plan<'a> {
 
     /// True when events of the segment can match.
     pub(super) fn may_match_segment(&self, row: &SegmentRow) -> bool {
-        self.overlaps(row.min_time, row.max_time)
+        self.kinds.contains(row.kind)
+            && self.overlaps(row.min_time, row.max_time)
             && self.priorities & row.priorities != 0
             && self.categories & row.categories != 0
             && intersect(self.containers.as_deref(), row.containers.as_deref())
@@ -255,13 +270,14 @@ impl<'a> Plan<'a> {
             codes(reader, use_categories, Column::Category)?,
             codes(reader, use_priorities, Column::Priority)?,
         ];
+        let kind = reader.kind();
         let judge = |combination: [usize; 5]| {
             let value = |column: usize| {
                 let codes = columns[column].as_ref()?;
                 codes.values.get(combination[column])
             };
             let number = value(4).map(number).transpose()?;
-            self.judge(value(0).zip(value(1)), value(2), value(3), number)
+            self.judge(kind, value(0).zip(value(1)), value(2), value(3), number)
         };
         // Most queries ask for one thing, and then each of its values is judged once.
         let mut wanted = columns
@@ -299,6 +315,7 @@ impl<'a> Plan<'a> {
 
     fn judge(
         &self,
+        kind: RecordKind,
         container: Option<(&ByteArray, &ByteArray)>,
         rule: Option<&ByteArray>,
         category_text: Option<&ByteArray>,
@@ -309,6 +326,7 @@ impl<'a> Plan<'a> {
             None => None,
         };
         Ok(self.filter.may_match(&Known {
+            kind: Some(kind),
             container,
             rule: rule.map(as_str).transpose()?,
             priority: priority_number.map(priority).transpose()?,
@@ -322,7 +340,8 @@ impl<'a> Plan<'a> {
             return Ok(rows.to_vec());
         }
         let rows = &self.with_needles(reader, rows)?;
-        let events = read_events(reader, rows, self.columns)?;
+        let columns = self.columns(reader.kind());
+        let events = read_events(reader, rows, columns)?;
         Ok(rows
             .iter()
             .zip(&events)
@@ -336,15 +355,13 @@ impl<'a> Plan<'a> {
         if self.needles.is_empty() || rows.is_empty() {
             return Ok(rows.to_vec());
         }
+        let columns = self.columns(reader.kind());
         let selected = Rows::Some(rows);
         let mut found: Vec<bool> = vec![true; rows.len()];
         for needle in &self.needles {
             let mut here = vec![false; rows.len()];
             // A needle occurs in what the filter looks at, or the event does not match.
-            for column in TEXTS
-                .into_iter()
-                .filter(|column| self.columns.contains(*column))
-            {
+            for column in TEXTS.into_iter().filter(|column| columns.contains(*column)) {
                 if here == found {
                     break;
                 }
@@ -380,6 +397,7 @@ impl<'a> Plan<'a> {
     /// True when a roll-up of these matches; only for exact plans.
     pub(super) fn matches_rollup(
         &self,
+        kind: RecordKind,
         container: (&str, &str),
         rule: &str,
         priority: Priority,
@@ -388,7 +406,7 @@ impl<'a> Plan<'a> {
         self.everything
             || self
                 .filter
-                .matches_rollup(container.0, container.1, rule, priority, category)
+                .matches_rollup(kind, container.0, container.1, rule, priority, category)
     }
 }
 
@@ -540,10 +558,11 @@ fn columns(expression: &Expression) -> ColumnSet {
 
 /// The columns that hold the field with the query name `field`.
 pub(super) fn columns_of_field(field: &str) -> ColumnSet {
-    let column = match field.to_ascii_lowercase().as_str() {
-        "rule" => Column::Rule,
+    let column = match canonical_name(field) {
+        "kind" => return ColumnSet::default(),
+        "rule" | "severity_text" => Column::Rule,
         "priority" => Column::Priority,
-        "category" | "rule_category" => Column::Category,
+        "category" => Column::Category,
         "source" => Column::Source,
         "hostname" => Column::Hostname,
         "tags" => Column::Tags,
@@ -568,7 +587,7 @@ pub(super) fn columns_of_field(field: &str) -> ColumnSet {
 
 #[cfg(test)]
 mod tests {
-    use qw_event::{ContainerRef, Timestamp};
+    use qw_event::{ContainerRef, RecordKind, Timestamp};
 
     use super::*;
     use crate::query::{FIELDS, field_value};
@@ -578,6 +597,7 @@ mod tests {
     #[test]
     fn every_field_has_its_column() {
         let event = Event {
+            kind: RecordKind::Event,
             time: Timestamp::EPOCH,
             source: "the source".into(),
             rule: "the rule".into(),
@@ -606,6 +626,7 @@ mod tests {
             let set = columns_of_field(field.name);
             let text = |column| crate::embedded::segment_writer::text_of(&event, column);
             match field_value(&event, field.name) {
+                Some(_) if field.name == "kind" => assert!(set.is_empty()),
                 Some(value) if !["time", "priority"].contains(&field.name) => assert!(
                     Column::ALL
                         .into_iter()
@@ -615,6 +636,9 @@ mod tests {
                 ),
                 Some(_) => {}
                 None if field.name == "tags" => assert!(set.contains(Column::Tags)),
+                None if ["severity_text", "level"].contains(&field.name) => {
+                    assert!(set.contains(Column::Rule));
+                }
                 None => assert_eq!(
                     set,
                     ColumnSet::of(&[Column::OutputFields]),

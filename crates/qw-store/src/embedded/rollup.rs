@@ -1,11 +1,12 @@
 //! Roll-ups: how many events each container had per rule, priority and minute, counted as events
 //! are stored and uncounted as they are dropped, so that they always equal the events kept.
 //!
+//! Lines of logs are counted in tables of their own, where a line's level stands for the rule.
 //! Containers and rules go by numbers that SQLite hands out; [`Names`] keeps them in memory.
 
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, ops::Range, sync::Arc};
 
-use qw_event::{Category, ContainerRef, Event, Priority, StoredEvent};
+use qw_event::{Category, ContainerRef, Event, Priority, RecordKind, StoredEvent};
 use rusqlite::{Connection, params};
 use rustc_hash::FxHashMap;
 
@@ -133,7 +134,10 @@ pub(super) struct Cell {
     pub(super) priority: u8,
 }
 
-/// Counts of some events.
+/// Counts of records by kind, index = its number.
+pub(super) type Tallies = [Tally; RecordKind::ALL.len()];
+
+/// Counts of some records of one kind.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) cells: FxHashMap<Cell, i64>,
@@ -184,15 +188,15 @@ pub(super) fn minute_of(nanos: i64) -> i64 {
     nanos.div_euclid(MINUTE)
 }
 
-/// Counts events, giving numbers to containers and rules that have none yet.
+/// Counts records, giving numbers to containers and rules that have none yet.
 ///
 /// Texts that events share are recognised by address, so `events` must stay where they are.
 pub(super) fn count<'a>(
     connection: &Connection,
     names: &Names,
     events: impl Iterator<Item = &'a StoredEvent>,
-) -> rusqlite::Result<(Tally, Added)> {
-    let mut tally = Tally::default();
+) -> rusqlite::Result<(Tallies, Added)> {
+    let mut tallies = Tallies::default();
     let mut numbering = Numbering {
         connection,
         names,
@@ -205,7 +209,7 @@ pub(super) fn count<'a>(
     for stored in events {
         let event = &stored.event;
         let time = event.time.as_nanos();
-        let container = numbering.container(&event.container, time)?;
+        let container = numbering.container(&event.container)?;
         let rule = numbering.rule(event)?;
         let cell = Cell {
             minute: minute_of(time),
@@ -213,6 +217,7 @@ pub(super) fn count<'a>(
             rule,
             priority: event.priority.as_number(),
         };
+        let tally = &mut tallies[event.kind as usize];
         tally.add(cell, event.category);
         tally.rules.insert(rule);
         let seen = tally.containers.entry(container).or_insert_with(|| Seen {
@@ -226,7 +231,7 @@ pub(super) fn count<'a>(
             seen.image = image(&event.container).clone();
         }
     }
-    Ok((tally, numbering.added))
+    Ok((tallies, numbering.added))
 }
 
 fn image(container: &ContainerRef) -> &Arc<str> {
@@ -248,7 +253,7 @@ struct Numbering<'a> {
 }
 
 impl Numbering<'_> {
-    fn container(&mut self, container: &Arc<ContainerRef>, time: i64) -> rusqlite::Result<u32> {
+    fn container(&mut self, container: &Arc<ContainerRef>) -> rusqlite::Result<u32> {
         let address = Arc::as_ptr(container);
         if let Some(number) = self.containers.get(&address) {
             return Ok(*number);
@@ -267,7 +272,9 @@ impl Numbering<'_> {
                         "INSERT INTO container (id, name, image, first_event, last_event)
                          VALUES (?, ?, '', ?, ?) RETURNING number",
                     )?
-                    .query_row(params![name.id, name.name, time, time], |row| row.get(0))?;
+                    .query_row(params![name.id, name.name, NEVER.0, NEVER.1], |row| {
+                        row.get(0)
+                    })?;
                 self.added_containers.insert(name.clone(), number);
                 self.added.containers.push((number, name));
                 number
@@ -306,25 +313,56 @@ impl Numbering<'_> {
     }
 }
 
-/// Adds `tally` to what is stored.
-pub(super) fn add(connection: &Connection, tally: &Tally) -> rusqlite::Result<()> {
-    let mut statement = connection.prepare_cached(
+/// First and last time of a container without any record of a kind.
+const NEVER: (i64, i64) = (i64::MAX, i64::MIN);
+
+/// The statement for the tables of `kind`, given that for the tables of events.
+fn sql(kind: RecordKind, statement: &str) -> Cow<'_, str> {
+    match kind {
+        RecordKind::Event => Cow::Borrowed(statement),
+        RecordKind::Log => Cow::Owned(
+            statement
+                .replace(" rollup_", " log_rollup_")
+                .replace(" total_minute", " log_total_minute")
+                .replace("first_event", "first_log")
+                .replace("last_event", "last_log"),
+        ),
+    }
+}
+
+/// Adds `tally`, of records of `kind`, to what is stored.
+pub(super) fn add(
+    connection: &Connection,
+    kind: RecordKind,
+    tally: &Tally,
+) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(&sql(
+        kind,
         "UPDATE container SET first_event = min(first_event, ?2), last_event = max(last_event, ?3),
             image = CASE WHEN ?4 = '' THEN image ELSE ?4 END
          WHERE number = ?1",
-    )?;
+    ))?;
     for (number, seen) in &tally.containers {
         statement.execute(params![number, seen.first, seen.last, seen.image])?;
     }
-    change(connection, tally, 1)
+    change(connection, kind, tally, 1)
 }
 
-/// Takes `tally` off what is stored.
-pub(super) fn subtract(connection: &Connection, tally: &Tally) -> rusqlite::Result<()> {
-    change(connection, tally, -1)
+/// Takes `tally`, of records of `kind`, off what is stored.
+pub(super) fn subtract(
+    connection: &Connection,
+    kind: RecordKind,
+    tally: &Tally,
+) -> rusqlite::Result<()> {
+    change(connection, kind, tally, -1)
 }
 
-fn change(connection: &Connection, tally: &Tally, sign: i64) -> rusqlite::Result<()> {
+fn change(
+    connection: &Connection,
+    kind: RecordKind,
+    tally: &Tally,
+    sign: i64,
+) -> rusqlite::Result<()> {
     let mut cells: Vec<(Cell, i64)> = tally
         .cells
         .iter()
@@ -335,6 +373,7 @@ fn change(connection: &Connection, tally: &Tally, sign: i64) -> rusqlite::Result
     cells.sort_unstable_by_key(|(cell, _)| (key(cell), cell.minute));
     let mut minutes = Upsert::new(
         connection,
+        kind,
         sign,
         "INSERT INTO rollup_minute (hour, container, rule, priority, minute, count)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET count = count + excluded.count",
@@ -359,6 +398,7 @@ fn change(connection: &Connection, tally: &Tally, sign: i64) -> rusqlite::Result
     }
     let mut hours = Upsert::new(
         connection,
+        kind,
         sign,
         "INSERT INTO rollup_hour (hour, container, rule, priority, count)
          VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET count = count + excluded.count",
@@ -372,6 +412,7 @@ fn change(connection: &Connection, tally: &Tally, sign: i64) -> rusqlite::Result
     }
     let mut totals = Upsert::new(
         connection,
+        kind,
         sign,
         "INSERT INTO total_minute (minute, priority, category, count)
          VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET count = count + excluded.count",
@@ -393,14 +434,15 @@ struct Upsert<'a> {
 impl<'a> Upsert<'a> {
     fn new(
         connection: &'a Connection,
+        kind: RecordKind,
         sign: i64,
         upsert: &str,
         delete: &str,
     ) -> rusqlite::Result<Self> {
         Ok(Self {
-            upsert: connection.prepare_cached(upsert)?,
+            upsert: connection.prepare_cached(&sql(kind, upsert))?,
             delete: if sign < 0 {
-                Some(connection.prepare_cached(delete)?)
+                Some(connection.prepare_cached(&sql(kind, delete))?)
             } else {
                 None
             },
@@ -418,10 +460,14 @@ impl<'a> Upsert<'a> {
     }
 }
 
-/// Removes the roll-ups of hours that end before `before`, in nanoseconds.
-pub(super) fn forget_before(connection: &Connection, before: i64) -> rusqlite::Result<()> {
+/// Removes the roll-ups of `kind` of hours that end before `before`, in nanoseconds.
+pub(super) fn forget_before(
+    connection: &Connection,
+    kind: RecordKind,
+    before: i64,
+) -> rusqlite::Result<()> {
     let hour = minute_of(before).div_euclid(HOUR_MINUTES);
-    for (sql, bound) in [
+    for (statement, bound) in [
         ("DELETE FROM rollup_minute WHERE hour < ?", hour),
         ("DELETE FROM rollup_hour WHERE hour < ?", hour),
         (
@@ -429,38 +475,45 @@ pub(super) fn forget_before(connection: &Connection, before: i64) -> rusqlite::R
             hour * HOUR_MINUTES,
         ),
     ] {
-        connection.prepare_cached(sql)?.execute([bound])?;
+        connection
+            .prepare_cached(&sql(kind, statement))?
+            .execute([bound])?;
     }
     Ok(())
 }
 
-/// Forgets containers without roll-ups whose last event lies before `before` or after `now`; their
-/// numbers.
+/// Forgets containers without roll-ups whose last event lies before `before[0]` or after `now`, and
+/// whose last line of a log before `before[1]` or after `now`; their numbers.
 pub(super) fn forget_containers(
     connection: &Connection,
-    before: i64,
+    before: [i64; RecordKind::ALL.len()],
     now: i64,
 ) -> rusqlite::Result<Vec<u32>> {
     connection
         .prepare_cached(
-            "DELETE FROM container WHERE (last_event < ? OR last_event > ?)
+            "DELETE FROM container
+             WHERE (last_event = ?4 OR last_event < ?1 OR last_event > ?3)
+                AND (last_log = ?4 OR last_log < ?2 OR last_log > ?3)
                 AND number NOT IN (SELECT DISTINCT container FROM rollup_hour)
+                AND number NOT IN (SELECT DISTINCT container FROM log_rollup_hour)
              RETURNING number",
         )?
-        .query_map([before, now], |row| row.get(0))?
+        .query_map([before[0], before[1], now, NEVER.1], |row| row.get(0))?
         .collect()
 }
 
-/// Totals per minute, priority and category of the minutes in `minutes`.
+/// Totals of `kind` per minute, priority and category of the minutes in `minutes`.
 pub(super) fn totals(
     connection: &Connection,
+    kind: RecordKind,
     minutes: &Range<i64>,
     mut visit: impl FnMut(i64, Priority, Category, u64),
 ) -> rusqlite::Result<()> {
-    let mut statement = connection.prepare_cached(
+    let mut statement = connection.prepare_cached(&sql(
+        kind,
         "SELECT minute, priority, category, count FROM total_minute
          WHERE minute >= ? AND minute < ?",
-    )?;
+    ))?;
     let mut rows = statement.query([minutes.start, minutes.end])?;
     while let Some(row) = rows.next()? {
         if let (Some(priority), Some(category)) = (
@@ -478,15 +531,16 @@ pub(super) fn totals(
     Ok(())
 }
 
-/// Counts per container, rule and priority over `minutes`; a combination may come several times,
-/// each time with a minute of the part it was counted in. Whole hours are read as such.
+/// Counts of `kind` per container, rule and priority over `minutes`; a combination may come several
+/// times, each time with a minute of the part it was counted in. Whole hours are read as such.
 pub(super) fn counts(
     connection: &Connection,
+    kind: RecordKind,
     minutes: &Range<i64>,
     mut visit: impl FnMut(Cell, u64),
 ) -> rusqlite::Result<()> {
-    let mut each = |sql: &str, from: i64, to: i64| -> rusqlite::Result<()> {
-        let mut statement = connection.prepare_cached(sql)?;
+    let mut each = |statement: &str, from: i64, to: i64| -> rusqlite::Result<()> {
+        let mut statement = connection.prepare_cached(&sql(kind, statement))?;
         let mut rows = statement.query([from, to, minutes.start, minutes.end])?;
         while let Some(row) = rows.next()? {
             let cell = Cell {
@@ -535,8 +589,12 @@ pub(super) fn counts(
 /// Container, rule and priority by their numbers, and how many events they have.
 pub(super) type Sum = ((u32, u32, u8), u64);
 
-/// Counts per container, rule and priority over `minutes`, summed up, in ascending order.
-pub(super) fn sums(connection: &Connection, minutes: &Range<i64>) -> rusqlite::Result<Vec<Sum>> {
+/// Counts of `kind` per container, rule and priority over `minutes`, summed up, in ascending order.
+pub(super) fn sums(
+    connection: &Connection,
+    kind: RecordKind,
+    minutes: &Range<i64>,
+) -> rusqlite::Result<Vec<Sum>> {
     let mut sums: FxHashMap<(u32, u32, u8), u64> = FxHashMap::default();
     let whole = whole_hours(minutes);
     let (start, end) = (
@@ -563,8 +621,8 @@ pub(super) fn sums(connection: &Connection, minutes: &Range<i64>) -> rusqlite::R
             parts.push((partial, hour, hour));
         }
     }
-    for (sql, from, to) in parts {
-        let mut statement = connection.prepare_cached(sql)?;
+    for (statement, from, to) in parts {
+        let mut statement = connection.prepare_cached(&sql(kind, statement))?;
         let mut rows = statement.query([from, to, minutes.start, minutes.end])?;
         while let Some(row) = rows.next()? {
             let key = (row.get(0)?, row.get(1)?, row.get(2)?);
@@ -586,17 +644,19 @@ pub(super) fn whole_hours(minutes: &Range<i64>) -> Range<i64> {
     if start < end { start..end } else { 0..0 }
 }
 
-/// Counts per minute of one combination within `hour`.
+/// Counts of `kind` per minute of one combination within `hour`.
 pub(super) fn minutes_of(
     connection: &Connection,
+    kind: RecordKind,
     hour: i64,
     cell: Cell,
     mut visit: impl FnMut(i64, u64),
 ) -> rusqlite::Result<()> {
-    let mut statement = connection.prepare_cached(
+    let mut statement = connection.prepare_cached(&sql(
+        kind,
         "SELECT minute, count FROM rollup_minute
          WHERE hour = ? AND container = ? AND rule = ? AND priority = ?",
-    )?;
+    ))?;
     let mut rows = statement.query(params![hour, cell.container, cell.rule, cell.priority])?;
     while let Some(row) = rows.next()? {
         visit(row.get(0)?, row.get::<_, i64>(1)?.max(0) as u64);
@@ -608,8 +668,8 @@ pub(super) fn minutes_of(
 #[derive(Debug)]
 pub(super) struct ContainerRow {
     pub(super) image: Arc<str>,
-    pub(super) first_event: i64,
-    pub(super) last_event: i64,
+    /// First and last time of its records by kind; the first is the later one when there are none.
+    pub(super) times: [(i64, i64); RecordKind::ALL.len()],
 }
 
 /// What is kept of each container, by its number.
@@ -617,12 +677,13 @@ pub(super) fn containers(
     connection: &Connection,
 ) -> rusqlite::Result<FxHashMap<u32, ContainerRow>> {
     connection
-        .prepare_cached("SELECT number, image, first_event, last_event FROM container")?
+        .prepare_cached(
+            "SELECT number, image, first_event, last_event, first_log, last_log FROM container",
+        )?
         .query_map([], |row| {
             let container = ContainerRow {
                 image: row.get(1)?,
-                first_event: row.get(2)?,
-                last_event: row.get(3)?,
+                times: [(row.get(2)?, row.get(3)?), (row.get(4)?, row.get(5)?)],
             };
             Ok((row.get(0)?, container))
         })?

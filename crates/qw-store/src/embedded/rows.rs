@@ -43,6 +43,7 @@ pub(super) fn read_events(
             texts[column.index()] = reader.texts(column, rows)?;
         }
     }
+    let kind = reader.kind();
     let mut shared = Shared::default();
     let Rows::Some(indices) = rows else {
         return Ok(Vec::new());
@@ -51,6 +52,7 @@ pub(super) fn read_events(
         .map(|row| {
             let text = |column: Column| texts[column.index()].get(row);
             let event = Event {
+                kind,
                 time: Timestamp::from_nanos(times.get(row).copied().unwrap_or_default()),
                 source: shared.text(text(Column::Source))?,
                 rule: shared.text(text(Column::Rule))?,

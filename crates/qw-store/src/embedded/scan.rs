@@ -10,7 +10,7 @@ use std::{
 };
 
 use parquet::errors::{ParquetError, Result as ParquetResult};
-use qw_event::StoredEvent;
+use qw_event::{RecordKind, StoredEvent};
 
 use crate::embedded::{
     Embedded, View,
@@ -26,7 +26,7 @@ const SHARED_EVENTS: u64 = 100_000;
 
 /// Matching events of one unit.
 pub(super) enum Matched<'a> {
-    Hot(&'a [&'a StoredEvent]),
+    Hot(RecordKind, &'a [&'a StoredEvent]),
     /// All events of a segment. A visitor that answers false is given them group by group.
     Whole(&'a Segment, &'a Arc<SegmentFile>),
     /// Ascending indices of rows.
@@ -105,7 +105,9 @@ impl Embedded {
         let hot = view
             .hot
             .iter()
-            .filter(|chunk| plan.overlaps(chunk.min_time, chunk.max_time))
+            .filter(|chunk| {
+                plan.kinds.contains(chunk.kind) && plan.overlaps(chunk.min_time, chunk.max_time)
+            })
             .map(|chunk| (chunk.max_time, Unit::Hot(chunk)));
         let segments = view.segments.iter().filter(|segment| {
             let may_match = plan.may_match_segment(&segment.row);
@@ -215,7 +217,7 @@ impl Scan<'_> {
                     && self.plan.matches(&stored.event)
             })
             .collect();
-        if let Err(error) = visit(Matched::Hot(&matching)) {
+        if let Err(error) = visit(Matched::Hot(chunk.kind, &matching)) {
             tracing::error!(%error, "events in memory cannot be counted");
             self.complete.store(false, Relaxed);
         }

@@ -16,7 +16,7 @@ use parquet::errors::ParquetError;
 use qw_event::{EventId, StoredEvent, Timestamp};
 
 use crate::{
-    EventPage, EventQuery, Order, PageCursor, QueryError, TimeRange,
+    EventPage, EventQuery, Kinds, Order, PageCursor, QueryError, TimeRange,
     embedded::{
         Embedded, View,
         format::{Column, ColumnSet},
@@ -159,20 +159,25 @@ impl Embedded {
         };
         let view = self.view();
         let names = self.names();
-        let plan = Plan::new(&query.filter, query.range, &names);
+        let plan = Plan::new(&query.filter, query.range, query.kinds, &names);
         let after = query
             .after
             .map(|after| sequence.key(after.time.as_nanos(), after.id.0));
         Ok(self.search(&view, &plan, sequence, after, query.limit, query.budget))
     }
 
-    pub(super) fn search_after(&self, after: EventId, limit: usize) -> Vec<StoredEvent> {
+    pub(super) fn search_after(
+        &self,
+        after: EventId,
+        limit: usize,
+        kinds: Kinds,
+    ) -> Vec<StoredEvent> {
         if limit == 0 {
             return Vec::new();
         }
         let view = self.view();
         let filter = Filter::everything();
-        let plan = Plan::new(&filter, TimeRange::ALL, &self.names());
+        let plan = Plan::new(&filter, TimeRange::ALL, kinds, &self.names());
         let sequence = Sequence::ByNumber;
         let after = Some(sequence.key(0, after.0));
         let limit = limit.min(MAX_LIMIT);
@@ -182,7 +187,7 @@ impl Embedded {
 
     pub(super) fn search_event(&self, id: EventId) -> Option<StoredEvent> {
         let before = EventId(id.0.checked_sub(1)?);
-        self.search_after(before, 1)
+        self.search_after(before, 1, Kinds::ALL)
             .pop()
             .filter(|stored| stored.id == id)
     }
@@ -211,6 +216,9 @@ impl Embedded {
             scanned: 0,
         };
         for chunk in &view.hot {
+            if !plan.kinds.contains(chunk.kind) {
+                continue;
+            }
             let ids = (chunk.first_id(), chunk.last_id());
             search.wait(
                 (chunk.min_time, chunk.max_time),
@@ -377,15 +385,16 @@ impl Search<'_> {
         // Best first, so that the rest can be left alone once enough is found.
         rows.sort_unstable_by_key(|row| keys[*row as usize]);
         let mut used = false;
-        let is_near = |left: &u32, right: &u32| self.plan.exact || left / SLICE == right / SLICE;
-        for slice in rows.chunk_by(is_near) {
-            if slice
-                .first()
-                .is_none_or(|row| !self.is_wanted(keys[*row as usize]))
-            {
+        let slices = if self.plan.exact {
+            vec![rows]
+        } else {
+            by_page(&rows)
+        };
+        for mut slice in slices {
+            slice.retain(|row| self.is_wanted(keys[*row as usize]));
+            if slice.is_empty() {
                 break;
             }
-            let mut slice = slice.to_vec();
             slice.sort_unstable();
             for row in self.plan.verify(&mut reader, &slice)? {
                 used = true;
@@ -482,4 +491,18 @@ impl Search<'_> {
             id: EventId(id),
         }
     }
+}
+
+/// The rows of each page together, the pages in the order in which `rows` come to them.
+fn by_page(rows: &[u32]) -> Vec<Vec<u32>> {
+    let mut pages: Vec<(u32, Vec<u32>)> = Vec::new();
+    for row in rows {
+        let page = row / SLICE;
+        // The newest page is mostly the one of the row before.
+        match pages.iter_mut().rev().find(|(number, _)| *number == page) {
+            Some((_, rows)) => rows.push(*row),
+            None => pages.push((page, vec![*row])),
+        }
+    }
+    pages.into_iter().map(|(_, rows)| rows).collect()
 }

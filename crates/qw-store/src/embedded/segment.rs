@@ -10,7 +10,7 @@ use std::{
 
 use parking_lot::Mutex;
 use parquet::errors::ParquetError;
-use qw_event::StoredEvent;
+use qw_event::{RecordKind, StoredEvent};
 use rustc_hash::FxHashMap;
 
 use crate::{
@@ -94,6 +94,7 @@ pub(super) fn file_name(file: u64) -> String {
 #[derive(Debug)]
 pub(super) struct NewSegment {
     pub(super) file: u64,
+    pub(super) kind: RecordKind,
     pub(super) path: PathBuf,
     pub(super) bytes: u64,
     pub(super) rows: u64,
@@ -111,6 +112,7 @@ impl NewSegment {
         let (priorities, categories) = tally.masks();
         SegmentRow {
             file: self.file,
+            kind: self.kind,
             first_id: bounds.first_id,
             last_id: bounds.last_id,
             min_time: bounds.min_time,
@@ -180,25 +182,29 @@ impl Bounds {
 }
 
 impl Embedded {
-    /// Writes a segment: a temporary file, synced, renamed, the directory synced.
+    /// Writes a segment of records of `kind`: a temporary file, synced, renamed, the directory synced.
     ///
     /// On an error nothing is left behind, or at most a file that the next start removes.
     pub(super) fn write_segment(
         &self,
+        kind: RecordKind,
         fill: impl FnOnce(&mut SegmentWriter) -> parquet::errors::Result<()>,
     ) -> Result<NewSegment, StoreError> {
         let file = self.next_file();
         let path = self.segment_path(file);
         let temporary = temporary(&path);
         let files = &self.options.files;
-        let written = self.write_file(&temporary, fill).and_then(|(bytes, rows)| {
-            files.rename(&temporary, &path)?;
-            Ok((bytes, rows))
-        });
+        let written = self
+            .write_file(&temporary, kind, fill)
+            .and_then(|(bytes, rows)| {
+                files.rename(&temporary, &path)?;
+                Ok((bytes, rows))
+            });
         let result = written.and_then(|(bytes, rows)| {
             files.sync_directory(&self.segment_directory())?;
             Ok(NewSegment {
                 file,
+                kind,
                 path: path.clone(),
                 bytes,
                 rows,
@@ -232,10 +238,11 @@ impl Embedded {
     fn write_file(
         &self,
         path: &Path,
+        kind: RecordKind,
         fill: impl FnOnce(&mut SegmentWriter) -> parquet::errors::Result<()>,
     ) -> parquet::errors::Result<(u64, u64)> {
         let sink = self.options.files.create(path)?;
-        let mut writer = SegmentWriter::new(sink, self.properties.clone())?;
+        let mut writer = SegmentWriter::new(sink, self.properties.clone(), kind)?;
         fill(&mut writer)?;
         let rows = writer.rows();
         Ok((writer.finish()?, rows))

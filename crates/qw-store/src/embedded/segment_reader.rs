@@ -32,6 +32,7 @@ use parquet::{
         statistics::Statistics,
     },
 };
+use qw_event::RecordKind;
 
 use crate::embedded::{
     bloom::{BLOCK_BYTES, BLOOM_ROWS, block_contains, block_index},
@@ -39,7 +40,7 @@ use crate::embedded::{
     codes::{Codes, Layout},
     format::{
         BLOOMS_KEY, CHECKS_KEY, COLUMNS, Column, DESCRIPTOR, FORMAT, FORMAT_KEY, FORMAT_UNCHECKED,
-        malformed,
+        KIND_KEY, malformed,
     },
     trigrams::TRIGRAM_BYTES,
 };
@@ -49,6 +50,7 @@ use crate::embedded::{
 pub(super) struct SegmentFile {
     file: fs::File,
     length: u64,
+    kind: RecordKind,
     groups: Box<[Group]>,
 }
 
@@ -93,10 +95,11 @@ impl SegmentFile {
         let mut opened = Self {
             file,
             length,
+            kind: RecordKind::Event,
             groups: Box::default(),
         };
         let metadata = opened.metadata()?;
-        opened.groups = guarded(|| layout(&metadata, length))?;
+        (opened.kind, opened.groups) = guarded(|| layout(&metadata, length))?;
         Ok(opened)
     }
 
@@ -271,7 +274,7 @@ fn read_exact_at(file: &fs::File, buffer: &mut [u8], offset: u64) -> std::io::Re
     FileExt::read_exact_at(file.file(), buffer, offset)
 }
 
-fn layout(metadata: &ParquetMetaData, length: u64) -> Result<Box<[Group]>> {
+fn layout(metadata: &ParquetMetaData, length: u64) -> Result<(RecordKind, Box<[Group]>)> {
     let file = metadata.file_metadata();
     let value = |key: &str| {
         file.key_value_metadata()?
@@ -292,6 +295,13 @@ fn layout(metadata: &ParquetMetaData, length: u64) -> Result<Box<[Group]>> {
                 "not a segment of the version that this program reads",
             ));
         }
+    };
+    let kind = match value(KIND_KEY) {
+        None => RecordKind::Event,
+        Some(name) => RecordKind::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == name)
+            .ok_or_else(|| malformed("its records are of an unknown kind"))?,
     };
     let blooms: Vec<Vec<(u64, u32)>> = value(BLOOMS_KEY)
         .and_then(|text| serde_json::from_str(text).ok())
@@ -321,12 +331,12 @@ fn layout(metadata: &ParquetMetaData, length: u64) -> Result<Box<[Group]>> {
             group_layout(group, blooms.into(), checks, length)
         })
         .collect::<Result<_>>()?;
-    if checks.is_some_and(|checks| checks.layout != checks::of_layout(&groups)) {
+    if checks.is_some_and(|checks| checks.layout != checks::of_layout(&groups, kind)) {
         return Err(malformed(
             "the footer differs from what was written (checksum)",
         ));
     }
-    Ok(groups)
+    Ok((kind, groups))
 }
 
 /// The layout of a row group that lies, filters included, before `length`.
@@ -417,6 +427,11 @@ impl Rows<'_> {
 }
 
 impl GroupReader {
+    /// What the records are.
+    pub(super) fn kind(&self) -> RecordKind {
+        self.file.kind
+    }
+
     /// What the footer says about the row group.
     pub(super) fn layout(&self) -> &Group {
         &self.file.groups[self.group]

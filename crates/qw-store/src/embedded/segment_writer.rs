@@ -1,4 +1,4 @@
-//! Events in order of time → a segment file.
+//! Events, or lines of logs, in order of time → a segment file.
 
 use std::{
     io::{BufWriter, Write},
@@ -18,14 +18,16 @@ use parquet::{
         writer::{SerializedColumnWriter, SerializedFileWriter},
     },
 };
-use qw_event::{Event, StoredEvent};
+use qw_event::{ContainerRef, Event, RecordKind, StoredEvent};
 use rustc_hash::FxHashMap;
 
 use crate::embedded::{
     bloom::{BLOCK_BYTES, BLOOM_ROWS, BloomBuilder},
     checks::{self, Checks, GroupChecks},
     files::FileSink,
-    format::{BLOOMS_KEY, CHECKS_KEY, COLUMNS, Column, FORMAT, FORMAT_KEY, SCHEMA, malformed},
+    format::{
+        BLOOMS_KEY, CHECKS_KEY, COLUMNS, Column, FORMAT, FORMAT_KEY, KIND_KEY, SCHEMA, malformed,
+    },
     segment_reader::{Group, SegmentFile, group_layout},
     trigrams::Trigrams,
 };
@@ -35,6 +37,7 @@ pub(super) const GROUP_BYTES: usize = 16 << 20;
 
 /// A segment being written.
 pub(super) struct SegmentWriter {
+    kind: RecordKind,
     writer: SerializedFileWriter<Sink>,
     /// Checksum of what has gone to the sink since it was last taken.
     checksum: Checksum,
@@ -75,7 +78,12 @@ impl Write for Sink {
 }
 
 impl SegmentWriter {
-    pub(super) fn new(sink: Box<dyn FileSink>, properties: Arc<WriterProperties>) -> Result<Self> {
+    /// Writes records of `kind` alone.
+    pub(super) fn new(
+        sink: Box<dyn FileSink>,
+        properties: Arc<WriterProperties>,
+        kind: RecordKind,
+    ) -> Result<Self> {
         let checksum = Checksum::default();
         let sink = Sink {
             file: BufWriter::with_capacity(128 * 1024, sink),
@@ -83,6 +91,7 @@ impl SegmentWriter {
         };
         let writer = SerializedFileWriter::new(sink, SCHEMA.clone(), properties)?;
         Ok(Self {
+            kind,
             writer,
             checksum,
             blooms: Vec::new(),
@@ -105,7 +114,10 @@ impl SegmentWriter {
     pub(super) fn write(&mut self, mut rows: &[&StoredEvent], group_rows: usize) -> Result<()> {
         while !rows.is_empty() {
             let (group, rest) = rows.split_at(group_length(rows, group_rows));
-            self.write_group(group)?;
+            match self.kind {
+                RecordKind::Event => self.write_group(group)?,
+                RecordKind::Log => self.write_group(&by_container(group))?,
+            }
             rows = rest;
         }
         Ok(())
@@ -227,17 +239,24 @@ impl SegmentWriter {
             })
             .collect::<Result<_>>()?;
         let checks = Checks {
-            layout: checks::of_layout(&groups),
+            layout: checks::of_layout(&groups, self.kind),
             groups: std::mem::take(&mut self.checks),
         };
         let json = |value: serde_json::Result<String>| {
             value.map_err(|error| malformed(&error.to_string()))
         };
+        let kind = match self.kind {
+            RecordKind::Event => None,
+            RecordKind::Log => Some((KIND_KEY, self.kind.as_str().to_owned())),
+        };
         for (key, value) in [
             (FORMAT_KEY, FORMAT.to_owned()),
             (BLOOMS_KEY, json(serde_json::to_string(&self.blooms))?),
             (CHECKS_KEY, json(serde_json::to_string(&checks))?),
-        ] {
+        ]
+        .into_iter()
+        .chain(kind)
+        {
             self.writer
                 .append_key_value_metadata(KeyValue::new(key.to_owned(), value));
         }
@@ -268,6 +287,48 @@ fn group_length(rows: &[&StoredEvent], group_rows: usize) -> usize {
         })
         .count();
     fitting.max(1)
+}
+
+/// The lines of a row group with those of one container together, like containers side by side: they
+/// look alike and share their words, and whoever reads a log reads that of one container.
+fn by_container<'a>(rows: &[&'a StoredEvent]) -> Vec<&'a StoredEvent> {
+    let mut containers: FxHashMap<usize, u32> = FxHashMap::default();
+    let mut known: Vec<&'a ContainerRef> = Vec::new();
+    let address = |row: &StoredEvent| Arc::as_ptr(&row.event.container) as usize;
+    for row in rows {
+        containers.entry(address(row)).or_insert_with(|| {
+            known.push(&row.event.container);
+            known.len() as u32 - 1
+        });
+    }
+    let key = |container: &'a ContainerRef| {
+        let ContainerRef {
+            image_repository,
+            image,
+            name,
+            id,
+            ..
+        } = container;
+        (image_repository, image, name, id)
+    };
+    let mut order: Vec<u32> = (0..known.len() as u32).collect();
+    order.sort_by(|left, right| key(known[*left as usize]).cmp(&key(known[*right as usize])));
+    let mut ranks = vec![0_u32; known.len()];
+    // Equal containers that are not the same object have the same rank.
+    let mut rank = 0;
+    for (place, container) in order.iter().enumerate() {
+        let before = place.checked_sub(1).map(|before| order[before] as usize);
+        if before.is_some_and(|before| key(known[before]) != key(known[*container as usize])) {
+            rank += 1;
+        }
+        ranks[*container as usize] = rank;
+    }
+    let mut rows = rows.to_vec();
+    rows.sort_by_cached_key(|row| {
+        let rank = containers.get(&address(row)).map(|at| ranks[*at as usize]);
+        (rank, row.event.time, row.id)
+    });
+    rows
 }
 
 fn write_column(

@@ -6,9 +6,9 @@ use std::{
 };
 
 use fs_err as fs;
-use qw_event::Timestamp;
+use qw_event::{RecordKind, Timestamp};
 
-use crate::{StoreStatistics, embedded::Embedded};
+use crate::{LogStatistics, StoreStatistics, embedded::Embedded};
 
 /// Counters that only grow while the process lives.
 #[derive(Debug, Default)]
@@ -57,28 +57,37 @@ impl Embedded {
     pub(super) fn collect_statistics(&self) -> StoreStatistics {
         let view = self.view();
         let segments = &view.segments;
-        let hot_times = view
-            .hot
-            .iter()
-            .map(|chunk| (chunk.min_time, chunk.max_time));
-        let segment_times = segments
-            .iter()
-            .map(|segment| (segment.row.min_time, segment.row.max_time));
-        let times = || hot_times.clone().chain(segment_times.clone());
         let counters = &self.counters;
-        let hot_events = view.hot_events as u64;
+        let [events, lines] = RecordKind::ALL.map(|kind| {
+            let own = segments.iter().filter(|segment| segment.row.kind == kind);
+            let hot = view.hot.iter().filter(|chunk| chunk.kind == kind);
+            let hot_times = hot.map(|chunk| (chunk.min_time, chunk.max_time));
+            let times = own
+                .clone()
+                .map(|segment| (segment.row.min_time, segment.row.max_time))
+                .chain(hot_times);
+            let hot = view.hot_events[kind as usize] as u64;
+            LogStatistics {
+                lines: hot + own.clone().map(|segment| segment.row.count).sum::<u64>(),
+                hot_lines: hot,
+                segment_bytes: own.map(|segment| segment.row.bytes).sum(),
+                oldest: times
+                    .clone()
+                    .map(|(min, _)| min)
+                    .min()
+                    .map(Timestamp::from_nanos),
+                newest: times.map(|(_, max)| max).max().map(Timestamp::from_nanos),
+            }
+        });
         StoreStatistics {
-            events: hot_events
-                + segments
-                    .iter()
-                    .map(|segment| segment.row.count)
-                    .sum::<u64>(),
-            hot_events,
+            events: events.lines,
+            hot_events: events.hot_lines,
             segments: segments.len() as u64,
-            segment_bytes: segments.iter().map(|segment| segment.row.bytes).sum(),
+            segment_bytes: events.segment_bytes + lines.segment_bytes,
             catalogue_bytes: self.catalogue_bytes(),
-            oldest: times().map(|(min, _)| min).min().map(Timestamp::from_nanos),
-            newest: times().map(|(_, max)| max).max().map(Timestamp::from_nanos),
+            oldest: events.oldest,
+            newest: events.newest,
+            logs: lines,
             commits: counters.commits.load(Relaxed),
             commit_seconds: Duration::from_nanos(counters.commit_nanos.load(Relaxed)).as_secs_f64(),
             counters: [
@@ -101,7 +110,7 @@ impl Embedded {
             .into_iter()
             .map(|(name, counter)| (name, counter.load(Relaxed)))
             .chain([
-                ("hot_bytes", view.hot_bytes as u64),
+                ("hot_bytes", view.hot_bytes.iter().sum::<usize>() as u64),
                 ("segment_cache_bytes", self.cache.bytes() as u64),
                 ("segment_totals_bytes", self.totals.bytes() as u64),
             ])

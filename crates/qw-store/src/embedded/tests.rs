@@ -8,8 +8,8 @@ mod upkeep;
 use std::path::Path;
 
 use qw_event::{
-    Batch, BatchId, Category, ContainerRef, Event, Position, Priority, SourceId, StoredEvent,
-    Timestamp,
+    Batch, BatchId, Category, ContainerRef, Event, Position, Priority, RecordKind, SourceId,
+    StoredEvent, Timestamp,
 };
 use serde_json::value::RawValue;
 
@@ -42,6 +42,7 @@ fn fast_directory() -> tempfile::TempDir {
 fn numbered(first: u64, count: u64) -> Batch {
     let end = first + count;
     let event = |number: u64| Event {
+        kind: RecordKind::Event,
         time: Timestamp::from_seconds(number as i64),
         source: "test".into(),
         rule: format!("rule {}", number % 7).into(),

@@ -5,19 +5,24 @@
 
 use std::collections::BTreeSet;
 
-use qw_event::{Category, Priority, Timestamp};
+use qw_event::{Category, Priority, RecordKind, Timestamp};
 
-use crate::query::{
-    eval::{Matcher, OutputTest, Program, TextPattern, TextTest, TimeTest},
-    expression::{Comparison, Number},
-    fields::EventField,
-    search::equals,
-    tokens::tokens,
+use crate::{
+    Kinds,
+    query::{
+        eval::{Matcher, OutputTest, Program, TextPattern, TextTest, TimeTest},
+        expression::{Comparison, Number},
+        fields::EventField,
+        search::equals,
+        tokens::tokens,
+    },
 };
 
 /// What is known of events before they are looked at; `None` is unknown.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Known<'a> {
+    /// What the record is.
+    pub kind: Option<RecordKind>,
     /// Id and name of the container.
     pub container: Option<(&'a str, &'a str)>,
     /// Rule.
@@ -38,6 +43,8 @@ pub struct Constraints {
     pub containers: Option<BTreeSet<String>>,
     /// Names of rules in lower case, one of which is the event's; `None` sets no bound.
     pub rules: Option<BTreeSet<String>>,
+    /// Records of no other kinds match.
+    pub kinds: Kinds,
     /// Bit n set: the priority with number n can match; `None` when all can.
     pub priorities: Option<u8>,
     /// Bit n set: the category with number n can match; `None` when all can.
@@ -57,7 +64,7 @@ pub struct Constraints {
     ///
     /// [`event_tokens`]: crate::query::event_tokens
     pub required_parts: Vec<Vec<String>>,
-    /// True when container (id and name), rule, priority and category alone decide, so that
+    /// True when kind, container (id and name), rule, priority and category alone decide, so that
     /// [`Filter::matches_rollup`] is exact.
     ///
     /// [`Filter::matches_rollup`]: crate::query::Filter::matches_rollup
@@ -70,6 +77,7 @@ impl Constraints {
         Self {
             containers: None,
             rules: None,
+            kinds: Kinds::ALL,
             priorities: None,
             categories: None,
             earliest: None,
@@ -133,10 +141,17 @@ impl Program {
             };
             categories |= u8::from(self.may_match(&known)) << category as u8;
         }
+        let kinds = RecordKind::ALL.into_iter().filter(|kind| {
+            self.may_match(&Known {
+                kind: Some(*kind),
+                ..Known::default()
+            })
+        });
         let (earliest, latest) = times(&self.root);
         Constraints {
             containers: names(&self.root, is_container),
-            rules: names(&self.root, |field| field == EventField::Rule),
+            rules: names(&self.root, is_rule),
+            kinds: kinds.collect(),
             priorities: (priorities != u8::MAX).then_some(priorities),
             categories: (categories != 0b1111).then_some(categories),
             earliest,
@@ -153,6 +168,10 @@ fn is_container(field: EventField) -> bool {
         field,
         EventField::Container | EventField::ContainerId | EventField::ContainerName
     )
+}
+
+fn is_rule(field: EventField) -> bool {
+    matches!(field, EventField::Rule | EventField::Severity)
 }
 
 /// The exact values of the fields that `wanted` selects.
@@ -208,10 +227,12 @@ fn times(matcher: &Matcher) -> (Option<Timestamp>, Option<Timestamp>) {
 
 fn only_rollup_fields(matcher: &Matcher) -> bool {
     match matcher {
-        Matcher::Everything | Matcher::Priority(_) | Matcher::Category(_) => true,
+        Matcher::Everything | Matcher::Kind(_) | Matcher::Priority(_) | Matcher::Category(_) => {
+            true
+        }
         Matcher::And(parts) | Matcher::Or(parts) => parts.iter().all(only_rollup_fields),
         Matcher::Not(part) => only_rollup_fields(part),
-        Matcher::Event(field, _) => is_container(*field) || *field == EventField::Rule,
+        Matcher::Event(field, _) => is_container(*field) || is_rule(*field),
         Matcher::Time(_) | Matcher::Output(..) | Matcher::Text(_) => false,
     }
 }
@@ -307,12 +328,14 @@ fn longest(tokens: Vec<String>) -> Option<Vec<String>> {
 /// [`event_tokens`]: crate::query::event_tokens
 fn is_tokenized(field: EventField) -> bool {
     match field {
-        EventField::Priority
+        EventField::Kind
+        | EventField::Priority
         | EventField::Category
         | EventField::Time
         | EventField::Container
         | EventField::ContainerId => false,
         EventField::Rule
+        | EventField::Severity
         | EventField::Source
         | EventField::Hostname
         | EventField::Tags

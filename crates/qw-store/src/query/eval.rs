@@ -5,12 +5,14 @@
 
 use std::{cell::OnceCell, net::IpAddr};
 
-use qw_event::{Category, ContainerRef, Event, Priority, Timestamp};
+use qw_event::{Category, ContainerRef, Event, Priority, RecordKind, Timestamp};
+use qw_log::fields::Found;
 
 use crate::query::{
     constraints::Known,
     expression::{Comparison, Expression, Network, Number, Pattern, Value},
     fields::{self, EventField, Json, OutputFields, Place},
+    lines,
     parse::parse_time,
     search::{self, Phrase, Wildcard},
     tokens::fold,
@@ -31,6 +33,8 @@ pub(crate) enum Matcher {
     And(Vec<Self>),
     Or(Vec<Self>),
     Not(Box<Self>),
+    /// Bit n stands for the kind with number n.
+    Kind(u8),
     /// Bit n stands for the priority with number n.
     Priority(u8),
     /// Bit n stands for the category with number n.
@@ -77,11 +81,20 @@ enum Verdict {
     Yes,
 }
 
-/// An event on trial; its `output_fields` are read once, when a test first needs them.
+/// An event on trial; its `output_fields`, or its line, are read once, when a test first needs them.
 struct Trial<'a> {
     event: &'a Event,
     slots: &'a [String],
-    values: OnceCell<Vec<Option<Json<'a>>>>,
+    values: OnceCell<Vec<Option<FieldValue<'a>>>>,
+}
+
+/// The value of a slot.
+#[derive(Debug, Clone)]
+enum FieldValue<'a> {
+    /// Of `output_fields`.
+    Output(Json<'a>),
+    /// Found in the line of a log; one matches.
+    Line(Vec<Found>),
 }
 
 impl Program {
@@ -120,16 +133,21 @@ fn compile(expression: &Expression, slots: &mut Vec<String>) -> Matcher {
         Expression::Exists { field } => match fields::resolve(field) {
             Place::Event(EventField::Priority) => Matcher::Priority(u8::MAX),
             Place::Event(EventField::Category) => Matcher::Category(u8::MAX),
-            Place::Event(EventField::Time) => Matcher::Everything,
+            Place::Event(EventField::Time | EventField::Kind) => Matcher::Everything,
             Place::Event(field) => Matcher::Event(field, TextTest::Exists),
             Place::Output => Matcher::Output(slot(field, slots), OutputTest::Exists),
         },
         Expression::Matches { field, patterns } => match fields::resolve(field) {
+            Place::Event(EventField::Kind) => Matcher::Kind(kind_mask(patterns)),
             Place::Event(EventField::Priority) => Matcher::Priority(priority_mask(patterns)),
             Place::Event(EventField::Category) => Matcher::Category(category_mask(patterns)),
             Place::Event(EventField::Time) => {
                 Matcher::Time(patterns.iter().filter_map(time_test).collect())
             }
+            Place::Event(EventField::Severity) => Matcher::Event(
+                EventField::Severity,
+                TextTest::AnyOf(patterns.iter().map(severity_pattern).collect()),
+            ),
             Place::Event(field) => Matcher::Event(
                 field,
                 TextTest::AnyOf(patterns.iter().map(text_pattern).collect()),
@@ -216,17 +234,37 @@ fn priority_mask(patterns: &[Pattern]) -> u8 {
 }
 
 fn category_mask(patterns: &[Pattern]) -> u8 {
+    word_mask(patterns, &Category::ALL.map(Category::as_str))
+}
+
+fn kind_mask(patterns: &[Pattern]) -> u8 {
+    word_mask(patterns, &RecordKind::ALL.map(RecordKind::as_str))
+}
+
+/// Bit n is set when a pattern matches word n.
+fn word_mask(patterns: &[Pattern], words: &[&str]) -> u8 {
     patterns
         .iter()
         .map(text_pattern)
         .fold(0, |accepted, pattern| {
-            accepted
-                | mask(
-                    Category::ALL
-                        .into_iter()
-                        .map(|category| pattern.matches(category.as_str())),
-                )
+            accepted | mask(words.iter().map(|word| pattern.matches(word)))
         })
+}
+
+/// The pattern of a level, where other words for it stand for the one that is stored.
+fn severity_pattern(pattern: &Pattern) -> TextPattern {
+    let known = match text_pattern(pattern) {
+        TextPattern::Exact(text) => text,
+        pattern => return pattern,
+    };
+    let stored = match &*known {
+        "warning" => "warn",
+        "information" | "informational" => "info",
+        "err" => "error",
+        "critical" | "crit" | "alert" | "emergency" | "emerg" | "panic" => "fatal",
+        known => known,
+    };
+    TextPattern::Exact(stored.to_owned())
 }
 
 fn time_test(pattern: &Pattern) -> Option<TimeTest> {
@@ -249,7 +287,7 @@ impl Matcher {
     /// How much work the test is, roughly.
     fn cost(&self) -> usize {
         match self {
-            Self::Everything | Self::Priority(_) | Self::Category(_) => 0,
+            Self::Everything | Self::Kind(_) | Self::Priority(_) | Self::Category(_) => 0,
             Self::Time(_) => 1,
             Self::Event(EventField::Output, _) => 8,
             Self::Event(..) => 2,
@@ -267,6 +305,7 @@ impl Matcher {
             Self::And(parts) => parts.iter().all(|part| part.matches(trial)),
             Self::Or(parts) => parts.iter().any(|part| part.matches(trial)),
             Self::Not(part) => !part.matches(trial),
+            Self::Kind(mask) => has_bit(*mask, event.kind as u8),
             Self::Priority(mask) => has_bit(*mask, event.priority.as_number()),
             Self::Category(mask) => has_bit(*mask, event.category as u8),
             Self::Time(tests) => tests.iter().any(|test| test.matches(event.time)),
@@ -281,9 +320,14 @@ impl Matcher {
             Self::Output(slot, test) => trial
                 .values()
                 .get(*slot)
-                .copied()
-                .flatten()
-                .is_some_and(|value| test.matches(&value)),
+                .and_then(Option::as_ref)
+                .is_some_and(|value| match value {
+                    FieldValue::Output(value) => test.matches(value),
+                    FieldValue::Line(found) => {
+                        let mut found = found.iter();
+                        found.any(|found| test.matches(&lines::as_json(found)))
+                    }
+                }),
             Self::Text(phrase) => occurs(phrase, event),
         }
     }
@@ -306,6 +350,9 @@ impl Matcher {
                 Verdict::Maybe => Verdict::Maybe,
                 Verdict::Yes => Verdict::No,
             },
+            Self::Kind(mask) => known
+                .kind
+                .map_or(Verdict::Maybe, |kind| has_bit(*mask, kind as u8).into()),
             Self::Priority(mask) => known.priority.map_or(Verdict::Maybe, |priority| {
                 has_bit(*mask, priority.as_number()).into()
             }),
@@ -315,6 +362,12 @@ impl Matcher {
             Self::Event(EventField::Rule, test) => known
                 .rule
                 .map_or(Verdict::Maybe, |rule| test.matches(rule).into()),
+            Self::Event(EventField::Severity, test) => match (known.kind, known.rule) {
+                (Some(RecordKind::Event), _) => Verdict::No,
+                (_, Some(rule)) if !test.matches(rule) => Verdict::No,
+                (Some(RecordKind::Log), Some(_)) => Verdict::Yes,
+                _ => Verdict::Maybe,
+            },
             Self::Event(
                 field @ (EventField::Container
                 | EventField::ContainerId
@@ -339,19 +392,29 @@ fn has_bit(mask: u8, bit: u8) -> bool {
 }
 
 impl<'a> Trial<'a> {
-    fn values(&self) -> &[Option<Json<'a>>] {
+    fn values(&self) -> &[Option<FieldValue<'a>>] {
         self.values.get_or_init(|| {
             let mut values = vec![None; self.slots.len()];
             let mut missing = self.slots.len();
             for (key, value) in OutputFields::of(self.event) {
                 let slot = self.slots.iter().position(|slot| *slot == key);
                 if let Some(entry @ None) = slot.and_then(|slot| values.get_mut(slot)) {
-                    *entry = Some(value);
+                    *entry = Some(FieldValue::Output(value));
                     missing -= 1;
                     if missing == 0 {
                         break;
                     }
                 }
+            }
+            if missing > 0 && self.event.kind == RecordKind::Log {
+                lines::for_each_value(self.event, self.slots, &mut |slot, found| {
+                    match values.get_mut(slot) {
+                        Some(Some(FieldValue::Line(all))) => all.push(found),
+                        Some(value @ None) => *value = Some(FieldValue::Line(vec![found])),
+                        // What the record says of itself goes first.
+                        Some(Some(FieldValue::Output(_))) | None => {}
+                    }
+                });
             }
             values
         })

@@ -1,11 +1,13 @@
 //! The fields of an event by the names queries give them.
 //!
 //! Some fields the event itself has; any other name is looked up in Falco's `output_fields`, which
-//! are read from their JSON text without building a tree.
+//! are read from their JSON text without building a tree, and of a line of a log then in the line.
 
 use std::borrow::Cow;
 
-use qw_event::Event;
+use qw_event::{Event, RecordKind};
+
+use crate::query::lines;
 
 /// A field worth proposing; unknown names are legal too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +59,11 @@ impl FieldKind {
 
 /// The fields of events themselves, and those of `output_fields` that Falco's rules use most.
 pub const FIELDS: &[Field] = &[
+    field(
+        "kind",
+        FieldKind::Text,
+        "What the record is: event, or log for a line of a log",
+    ),
     field("rule", FieldKind::Text, "Rule that matched"),
     field(
         "priority",
@@ -79,7 +86,27 @@ pub const FIELDS: &[Field] = &[
         FieldKind::List,
         "Tags of the rule, such as mitre_execution",
     ),
-    field("output", FieldKind::Text, "Falco's rendered message"),
+    field(
+        "output",
+        FieldKind::Text,
+        "Falco's rendered message; of a log the line",
+    ),
+    field("body", FieldKind::Text, "Line of a log; the same as output"),
+    field(
+        "severity_text",
+        FieldKind::Text,
+        "Level of a line of a log: TRACE, DEBUG, INFO, WARN, ERROR, FATAL",
+    ),
+    field(
+        "level",
+        FieldKind::Text,
+        "Level of a line of a log; the same as severity_text",
+    ),
+    field(
+        "log.iostream",
+        FieldKind::Text,
+        "Where a line of a log came from: stdout, stderr",
+    ),
     field(
         "time",
         FieldKind::Time,
@@ -214,9 +241,10 @@ pub fn field_value<'a>(event: &'a Event, field: &str) -> Option<Cow<'a, str>> {
         },
         Place::Event(EventField::Container) => present(event.container.display_name()),
         Place::Event(field) => present(field.text(event)),
-        Place::Output => match OutputFields::find(event.output_fields.get(), field)? {
-            Json::Null => None,
-            list @ Json::List(_) => {
+        Place::Output => match OutputFields::find(event.output_fields.get(), field) {
+            None => within_line(event, field),
+            Some(Json::Null) => None,
+            Some(list @ Json::List(_)) => {
                 let mut members = Vec::new();
                 list.for_each_element(&mut |member| {
                     if !matches!(member, Json::Null) {
@@ -229,9 +257,27 @@ pub fn field_value<'a>(event: &'a Event, field: &str) -> Option<Cow<'a, str>> {
                     Some(Cow::Owned(members.join(",")))
                 }
             }
-            value => Some(value.text()),
+            Some(value) => Some(value.text()),
         },
     }
+}
+
+/// The values that the line of a log has under `field`, joined by commas.
+fn within_line<'a>(event: &'a Event, field: &str) -> Option<Cow<'a, str>> {
+    let mut all: Option<String> = None;
+    lines::for_each_value(event, &[field], &mut |_, found| {
+        if lines::as_json(&found) == Json::Null {
+            return;
+        }
+        match &mut all {
+            None => all = Some(found.text),
+            Some(all) => {
+                all.push(',');
+                all.push_str(&found.text);
+            }
+        }
+    });
+    all.map(Cow::Owned)
 }
 
 /// Calls `visit` with each value of `field` of `event` as text: once for most fields, once per
@@ -239,7 +285,15 @@ pub fn field_value<'a>(event: &'a Event, field: &str) -> Option<Cow<'a, str>> {
 pub fn for_each_value(event: &Event, field: &str, visit: &mut impl FnMut(&str)) {
     match resolve(field) {
         Place::Event(EventField::Tags) => event.tags.iter().for_each(|tag| visit(tag)),
-        Place::Output => for_each_output_value(event.output_fields.get(), field, visit),
+        Place::Output => {
+            if !for_each_output_value(event.output_fields.get(), field, visit) {
+                lines::for_each_value(event, &[field], &mut |_, found| {
+                    if lines::as_json(&found) != Json::Null {
+                        visit(&found.text);
+                    }
+                });
+            }
+        }
         Place::Event(_) => {
             if let Some(value) = field_value(event, field) {
                 visit(&value);
@@ -248,15 +302,18 @@ pub fn for_each_value(event: &Event, field: &str, visit: &mut impl FnMut(&str)) 
     }
 }
 
-/// Calls `visit` with each value of the field `field` of `output_fields`, a JSON object as text.
-pub(crate) fn for_each_output_value(json: &str, field: &str, visit: &mut impl FnMut(&str)) {
-    if let Some(value) = OutputFields::find(json, field) {
-        value.for_each_element(&mut |member| {
-            if !matches!(member, Json::Null) {
-                visit(&member.text());
-            }
-        });
-    }
+/// Calls `visit` with each value of the field `field` of `output_fields`, a JSON object as text; false
+/// when there is no such field.
+pub(crate) fn for_each_output_value(json: &str, field: &str, visit: &mut impl FnMut(&str)) -> bool {
+    let Some(value) = OutputFields::find(json, field) else {
+        return false;
+    };
+    value.for_each_element(&mut |member| {
+        if !matches!(member, Json::Null) {
+            visit(&member.text());
+        }
+    });
+    true
 }
 
 fn present(text: &str) -> Option<Cow<'_, str>> {
@@ -277,7 +334,10 @@ pub(crate) enum Place {
 /// A field the event itself has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EventField {
+    Kind,
     Rule,
+    /// The rule of a line of a log, which is its level; events have none.
+    Severity,
     Priority,
     Category,
     Source,
@@ -300,15 +360,20 @@ pub(crate) enum EventField {
 }
 
 /// Names of the fields the event itself has; the first name of each is the canonical one.
-const EVENT_FIELDS: [(&str, EventField); 21] = [
+const EVENT_FIELDS: [(&str, EventField); 26] = [
+    ("kind", EventField::Kind),
     ("rule", EventField::Rule),
+    ("severity_text", EventField::Severity),
+    ("level", EventField::Severity),
     ("priority", EventField::Priority),
     ("category", EventField::Category),
     ("rule_category", EventField::Category),
     ("source", EventField::Source),
+    ("log.iostream", EventField::Source),
     ("hostname", EventField::Hostname),
     ("tags", EventField::Tags),
     ("output", EventField::Output),
+    ("body", EventField::Output),
     ("time", EventField::Time),
     ("container", EventField::Container),
     ("container.id", EventField::ContainerId),
@@ -329,7 +394,10 @@ impl EventField {
     pub(crate) fn text(self, event: &Event) -> &str {
         let container = &*event.container;
         match self {
+            Self::Kind => event.kind.as_str(),
             Self::Rule => &event.rule,
+            Self::Severity if event.kind == RecordKind::Log => &event.rule,
+            Self::Severity => "",
             Self::Priority => event.priority.as_str(),
             Self::Category => event.category.as_str(),
             Self::Source => &event.source,
@@ -368,6 +436,11 @@ pub(crate) fn canonical_name(name: &str) -> &str {
             .map_or(name, |(canonical, _)| *canonical),
         Place::Output => name,
     }
+}
+
+/// True for the field that tells events from lines of logs.
+pub(crate) fn is_kind(name: &str) -> bool {
+    resolve(name) == Place::Event(EventField::Kind)
 }
 
 /// What the values of a field are; [`FieldKind::Any`] for all of `output_fields`.

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use qw_event::{Category, Priority, Timestamp};
+use qw_event::{Category, Priority, RecordKind, Timestamp};
 
 use crate::query::{
     Filter,
@@ -555,6 +555,19 @@ impl<'t> Parser<'t> {
             }
             FieldKind::Time => {
                 self.time(text, start)?;
+            }
+            FieldKind::Text if fields::is_kind(field) => {
+                let known = RecordKind::ALL
+                    .into_iter()
+                    .any(|kind| text.eq_ignore_ascii_case(kind.as_str()));
+                if !known {
+                    let text = excerpt(text);
+                    return Err(error_at(
+                        start,
+                        span,
+                        &format!("`{text}` is no kind; expected one of event, log"),
+                    ));
+                }
             }
             FieldKind::Text
             | FieldKind::List

@@ -4,7 +4,7 @@ mod properties;
 
 use std::sync::Arc;
 
-use qw_event::{Category, ContainerRef, Event, Priority};
+use qw_event::{Category, ContainerRef, Event, Priority, RecordKind};
 use serde_json::value::RawValue;
 
 use super::{parse::parse_expression, *};
@@ -225,6 +225,7 @@ fn shared(text: &str) -> Arc<str> {
 
 fn event() -> Event {
     Event {
+        kind: RecordKind::Event,
         time: "2026-11-21T09:30:00.5Z".parse().unwrap(),
         source: shared("syscall"),
         rule: shared("Read sensitive file untrusted"),
@@ -488,6 +489,7 @@ fn assert_constraints_allow(filter: &Filter, event: &Event) {
     }
     assert!(
         filter.matches_rollup(
+            event.kind,
             &event.container.id,
             &event.container.name,
             &event.rule,
@@ -639,6 +641,7 @@ fn filters_combine() {
 fn rollups_are_judged_exactly_by_their_own_fields() {
     let judge = |query: &str| {
         parse(query).unwrap().matches_rollup(
+            RecordKind::Event,
             "4f1c2d3e5a6b7c8d",
             "web",
             "A rule",
@@ -704,8 +707,8 @@ fn known_fields_are_listed_once_and_resolve() {
     names.dedup();
     assert_eq!(names.len(), FIELDS.len());
     for field in FIELDS {
-        let term = format!("{}:*", field.name);
-        check_parse(&term, &term);
+        let canonical = canonical_name(field.name);
+        check_parse(&format!("{}:*", field.name), &format!("{canonical}:*"));
     }
 }
 

@@ -6,11 +6,12 @@
 
 use std::borrow::Cow;
 
-use qw_event::Event;
+use qw_event::{Event, RecordKind};
 
 use crate::query::{
     expression::Number,
     fields::{Json, OutputFields},
+    lines,
 };
 
 /// Tokens are cut to this many bytes, or a few less at a character boundary.
@@ -71,6 +72,9 @@ pub fn event_tokens(event: &Event, visit: &mut impl FnMut(&str)) {
     }
     for (_, value) in OutputFields::of(event) {
         json_tokens(&value, visit);
+    }
+    if event.kind == RecordKind::Log {
+        lines::for_each_text(&event.output, &mut |text| visit_tokens(text, visit));
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) fn run(folder: &Path, show: Show<'_>) -> Result<()> {
 }
 
 async fn measure(folder: &Path, show: Show<'_>) -> Result<()> {
-    let server = Started::new(folder).await?;
+    let server = Started::new(folder, &[]).await?;
     let client = server.client("console")?;
     let falco = server.client("falco")?;
 
@@ -163,7 +163,7 @@ fn now_instead(line: &str, now: i64) -> String {
 
 /// Seconds from an event's time to its message, while there are messages.
 async fn stream_latencies(client: &Client) -> Result<Vec<f64>> {
-    let mut stream = client.stream("", "").await?;
+    let mut stream = client.stream("event", "", "").await?;
     let mut latencies = Vec::new();
     let begin = Instant::now();
     while begin.elapsed() < LASTS {
@@ -185,7 +185,8 @@ async fn stream_latencies(client: &Client) -> Result<Vec<f64>> {
     Ok(latencies)
 }
 
-fn nanos() -> i64 {
+/// Nanoseconds since 1970.
+pub(super) fn nanos() -> i64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
@@ -193,17 +194,19 @@ fn nanos() -> i64 {
 }
 
 /// A server of our own; killed at the end.
-struct Started {
+pub(super) struct Started {
     child: Child,
     run: Value,
     token: String,
 }
 
 impl Started {
-    async fn new(folder: &Path) -> Result<Self> {
+    /// Starts one with its data in `folder` and more `environment`.
+    pub(super) async fn new(folder: &Path, environment: &[(&str, &str)]) -> Result<Self> {
         fs_err::create_dir_all(folder)?;
         let child = Command::new(std::env::current_exe()?)
             .arg("serve")
+            .envs(environment.iter().copied())
             .env("QUAYWATCH_DATA_DIR", folder)
             .env("QUAYWATCH_INVENTORY_DOCKER", "false")
             .env("QUAYWATCH_PASSWORD", "a password of the benchmark")
@@ -244,11 +247,13 @@ impl Started {
         Ok(started)
     }
 
-    fn pid(&self) -> String {
+    /// Its process id.
+    pub(super) fn pid(&self) -> String {
         self.child.id().to_string()
     }
 
-    fn client(&self, listener: &str) -> Result<Client> {
+    /// A client of one of its listeners: `console`, `falco` or `metrics`.
+    pub(super) fn client(&self, listener: &str) -> Result<Client> {
         let address = self.run["listen"][listener]
             .as_str()
             .context("no such listener")?;

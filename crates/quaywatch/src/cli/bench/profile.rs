@@ -10,7 +10,8 @@ use anyhow::Result;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use qw_event::{
-    Category, ContainerRef, Detection, Event, EventId, Priority, SourceId, StoredEvent, Timestamp,
+    Category, ContainerRef, Detection, Event, EventId, Priority, RecordKind, SourceId, StoredEvent,
+    Timestamp,
 };
 use qw_exporters::Metrics;
 use qw_pipeline::{ContainerIndex, Detector as _, Enrich, ProfileDetector, SharedProfiles};
@@ -331,6 +332,7 @@ fn opened(container: &Arc<ContainerRef>, at: usize, own: usize) -> Event {
         PROGRAMS[at % PROGRAMS.len()]
     );
     Event {
+        kind: RecordKind::Event,
         time: Timestamp::from_seconds(1_800_000_000 + at as i64),
         source: "syscall".into(),
         rule: Arc::default(),

@@ -9,7 +9,7 @@ use anyhow::Result;
 use qw_event::Timestamp;
 use qw_sources::demo;
 use qw_store::{
-    Embedded, EventQuery, FacetQuery, HistogramQuery, Order, RecordStore as _, TimeRange,
+    Embedded, EventQuery, FacetQuery, HistogramQuery, Kinds, Order, RecordStore as _, TimeRange,
     query::{self, Filter},
 };
 
@@ -146,6 +146,7 @@ pub(super) fn run(folder: &Path, count: u64, show: Show<'_>) -> Result<()> {
     )?;
     measure(REPEATS, "minute histogram of 24 h, p95", 50.0, show, |_| {
         store.histogram(&HistogramQuery {
+            kinds: Kinds::EVENTS,
             range: day,
             filter: Filter::everything(),
             step: Duration::from_secs(60),
@@ -160,6 +161,7 @@ pub(super) fn run(folder: &Path, count: u64, show: Show<'_>) -> Result<()> {
         show,
         |number| {
             store.histogram(&HistogramQuery {
+                kinds: Kinds::EVENTS,
                 range: day,
                 filter: Filter::container(fleet[number % fleet.len()].name),
                 step: Duration::from_secs(60),
@@ -180,9 +182,10 @@ pub(super) fn run(folder: &Path, count: u64, show: Show<'_>) -> Result<()> {
 
 /// What the overview asks the store.
 fn overview(store: &Embedded, range: TimeRange) -> Result<()> {
-    store.rule_activity(range)?;
-    store.container_activity(range)?;
+    store.rule_activity(range, Kinds::EVENTS)?;
+    store.container_activity(range, Kinds::EVENTS)?;
     store.histogram(&HistogramQuery {
+        kinds: Kinds::EVENTS,
         range,
         filter: Filter::everything(),
         step: Duration::from_secs(600),
@@ -202,6 +205,7 @@ fn facets(
     scanned: impl FnOnce(u64),
 ) -> Result<()> {
     let facets = store.facets(&FacetQuery {
+        kinds: Kinds::EVENTS,
         range,
         filter: query::parse(query)?,
         fields: fields.iter().map(|field| (*field).to_owned()).collect(),
@@ -214,6 +218,7 @@ fn facets(
 
 fn page(store: &Embedded, range: TimeRange, filter: Filter) -> Result<()> {
     let page = store.events(&EventQuery {
+        kinds: Kinds::EVENTS,
         range,
         filter,
         order: Order::NewestFirst,

@@ -3,6 +3,8 @@
 //! Each run is judged by profiles that learned from all other runs of its program, with the options
 //! and rules of alerts that are shipped. `docs/recordings.md` tells of the recordings.
 
+pub(super) mod further;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
@@ -590,6 +592,9 @@ impl Judge {
         replay.first = events.first().map_or(Timestamp::EPOCH, |event| event.time);
         let mut watch = self.watch(profiles, start)?;
         watch.feed(&mut replay, events, during);
+        // A profile of its own would learn and never tell.
+        let count = watch.profiles.lock().list().len();
+        ensure!(count == 1, "the run is compared with {count} profiles");
         Ok(watch.verdict)
     }
 

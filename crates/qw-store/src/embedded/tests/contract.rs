@@ -36,11 +36,11 @@ impl RecordStore for Temporary<Embedded> {
         cursor(source: &qw_event::SourceId) -> Result<Option<crate::SourceCursor>, crate::StoreError>;
         events(query: &crate::EventQuery) -> Result<EventPage, crate::QueryError>;
         event(id: qw_event::EventId) -> Result<Option<qw_event::StoredEvent>, crate::QueryError>;
-        events_after(after: qw_event::EventId, limit: usize) -> Result<Vec<qw_event::StoredEvent>, crate::QueryError>;
+        events_after(after: qw_event::EventId, limit: usize, kinds: crate::Kinds) -> Result<Vec<qw_event::StoredEvent>, crate::QueryError>;
         histogram(query: &crate::HistogramQuery) -> Result<crate::Histogram, crate::QueryError>;
         facets(query: &crate::FacetQuery) -> Result<crate::Facets, crate::QueryError>;
-        container_activity(range: crate::TimeRange) -> Result<Vec<crate::ContainerActivity>, crate::QueryError>;
-        rule_activity(range: crate::TimeRange) -> Result<Vec<crate::RuleActivity>, crate::QueryError>;
+        container_activity(range: crate::TimeRange, kinds: crate::Kinds) -> Result<Vec<crate::ContainerActivity>, crate::QueryError>;
+        rule_activity(range: crate::TimeRange, kinds: crate::Kinds) -> Result<Vec<crate::RuleActivity>, crate::QueryError>;
         maintain(now: qw_event::Timestamp, retention: &crate::Retention) -> Result<crate::Maintenance, crate::StoreError>;
         last_id() -> qw_event::EventId;
         statistics() -> crate::StoreStatistics;

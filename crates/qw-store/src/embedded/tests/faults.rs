@@ -16,8 +16,9 @@ use fs_err as fs;
 use qw_event::{Batch, Timestamp};
 
 use crate::{
-    Appended, Embedded, EventQuery, FileSink, FileSystem, HistogramQuery, OpenError, Options,
-    Order, OsFiles, RecordStore, Retention, StateChange, StateStore, StoreError, TimeRange,
+    Appended, Embedded, EventQuery, FileSink, FileSystem, HistogramQuery, Kinds, OpenError,
+    Options, Order, OsFiles, RecordStore, Retention, StateChange, StateStore, StoreError,
+    TimeRange,
     conformance::Sampler,
     embedded::tests::{fast_directory, ids, numbered, open, small},
     query::Filter,
@@ -150,9 +151,12 @@ fn work(
 }
 
 fn check(store: &Embedded, acknowledged: &[u64]) {
-    let stored = store.events_after(qw_event::EventId(0), 10_000).unwrap();
+    let stored = store
+        .events_after(qw_event::EventId(0), 10_000, Kinds::ALL)
+        .unwrap();
     assert_eq!(ids(&stored), acknowledged);
     let query = EventQuery {
+        kinds: Kinds::ALL,
         range: TimeRange::ALL,
         filter: Filter::everything(),
         order: Order::OldestFirst,
@@ -165,6 +169,7 @@ fn check(store: &Embedded, acknowledged: &[u64]) {
     let found: BTreeSet<u64> = ids(&page.events).into_iter().collect();
     assert_eq!(found.len(), acknowledged.len());
     let histogram = store.histogram(&HistogramQuery {
+        kinds: Kinds::ALL,
         range: TimeRange::ALL,
         filter: Filter::everything(),
         step: Duration::from_secs(60),
@@ -377,7 +382,9 @@ fn damaged_segments_are_counted_and_the_rest_is_found() {
         drop(store);
         damage(&path);
         let store = open(directory.path());
-        let found = store.events_after(qw_event::EventId(0), 1000).unwrap();
+        let found = store
+            .events_after(qw_event::EventId(0), 1000, Kinds::ALL)
+            .unwrap();
         assert_eq!(
             ids(&found),
             (151..=300).collect::<Vec<_>>(),
@@ -399,10 +406,15 @@ fn damaged_segments_are_counted_and_the_rest_is_found() {
             .unwrap();
         let retention = Retention {
             max_age: Some(Duration::ZERO),
-            max_size_bytes: None,
+            ..Retention::default()
         };
         store.maintain(Timestamp::MAX, &retention).unwrap();
-        assert_eq!(store.events_after(qw_event::EventId(0), 1000).unwrap(), []);
+        assert_eq!(
+            store
+                .events_after(qw_event::EventId(0), 1000, Kinds::ALL)
+                .unwrap(),
+            []
+        );
     }
 }
 
@@ -423,6 +435,7 @@ fn flipped_bits_are_told_and_change_no_answer() {
     let path = store.view().segments[0].path().to_owned();
     let page = |store: &Embedded, text: &str| {
         let query = EventQuery {
+            kinds: Kinds::ALL,
             range: TimeRange::ALL,
             filter: crate::query::parse(text).unwrap(),
             order: Order::NewestFirst,
@@ -434,6 +447,7 @@ fn flipped_bits_are_told_and_change_no_answer() {
     };
     let facets = |store: &Embedded, text: &str| {
         let query = crate::FacetQuery {
+            kinds: Kinds::ALL,
             range: TimeRange::ALL,
             filter: crate::query::parse(text).unwrap(),
             fields: vec!["proc.name".into(), "priority".into(), "fd.name".into()],
@@ -512,6 +526,8 @@ fn damage_is_not_merged() {
     let done = store.maintain(Timestamp::EPOCH, &forever).unwrap();
     assert_eq!(done.compacted, 4);
     assert!(path.exists());
-    let found = store.events_after(qw_event::EventId(0), 1000).unwrap();
+    let found = store
+        .events_after(qw_event::EventId(0), 1000, Kinds::ALL)
+        .unwrap();
     assert!(found.len() >= 600, "{} found", found.len());
 }

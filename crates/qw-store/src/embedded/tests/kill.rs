@@ -12,7 +12,7 @@ use std::{
 use qw_event::{EventId, SourceId, Timestamp};
 
 use crate::{
-    Appended, RecordStore, Retention,
+    Appended, Kinds, RecordStore, Retention,
     conformance::Random,
     embedded::tests::{number_of, numbered, open},
 };
@@ -121,7 +121,7 @@ fn verify(directory: &Path, acknowledged: u64, kill: u64) {
     let mut numbers = BTreeSet::new();
     let mut after = EventId(0);
     loop {
-        let events = store.events_after(after, 10_000).unwrap();
+        let events = store.events_after(after, 10_000, Kinds::ALL).unwrap();
         let Some(last) = events.last() else { break };
         after = last.id;
         for stored in &events {
@@ -144,7 +144,9 @@ fn verify(directory: &Path, acknowledged: u64, kill: u64) {
     );
     assert_eq!(store.statistics().events, sequence);
     assert_eq!(store.statistics().counters["events_lost_total"], 0);
-    let rules = store.rule_activity(crate::TimeRange::ALL).unwrap();
+    let rules = store
+        .rule_activity(crate::TimeRange::ALL, Kinds::ALL)
+        .unwrap();
     assert_eq!(
         rules.iter().map(|rule| rule.count).sum::<u64>(),
         sequence,

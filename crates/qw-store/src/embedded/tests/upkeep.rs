@@ -6,7 +6,7 @@ use fs_err as fs;
 use qw_event::{EventId, Timestamp};
 
 use crate::{
-    Embedded, EventQuery, Options, Order, RecordStore, Retention, TimeRange,
+    Embedded, EventQuery, Kinds, Options, Order, RecordStore, Retention, TimeRange,
     embedded::{
         format::SCHEMA,
         tests::{fast_directory, ids, numbered, open, small},
@@ -25,12 +25,15 @@ fn reopened_store_has_the_same_events() {
     store.append(&mut vec![numbered(0, 30)]).unwrap();
     store.append(&mut vec![numbered(30, 150)]).unwrap();
     store.append(&mut vec![numbered(180, 20)]).unwrap();
-    let before = store.events_after(EventId(0), 1000).unwrap();
+    let before = store.events_after(EventId(0), 1000, Kinds::ALL).unwrap();
     let statistics = store.statistics();
     assert_eq!((statistics.hot_events, statistics.segments), (50, 1));
     drop(store);
     let store = open(directory.path());
-    assert_eq!(store.events_after(EventId(0), 1000).unwrap(), before);
+    assert_eq!(
+        store.events_after(EventId(0), 1000, Kinds::ALL).unwrap(),
+        before
+    );
     assert_eq!(store.last_id(), EventId(200));
     store.append(&mut vec![numbered(200, 1)]).unwrap();
     assert_eq!(store.last_id(), EventId(201));
@@ -92,7 +95,7 @@ fn merging_makes_few_large_segments_and_loses_nothing() {
     let last = store.last_id().0;
     let check = |store: &Embedded| {
         assert_eq!(
-            ids(&store.events_after(EventId(0), 10_000).unwrap()),
+            ids(&store.events_after(EventId(0), 10_000, Kinds::ALL).unwrap()),
             (1..=last).collect::<Vec<_>>()
         );
         for text in [
@@ -101,6 +104,7 @@ fn merging_makes_few_large_segments_and_loses_nothing() {
             "container.name:container-5 and rule:\"rule 2\"",
         ] {
             let query = EventQuery {
+                kinds: Kinds::ALL,
                 range: TimeRange::ALL,
                 filter: parse(text).unwrap(),
                 order: Order::NewestFirst,
@@ -108,7 +112,7 @@ fn merging_makes_few_large_segments_and_loses_nothing() {
                 limit: 10_000,
                 budget: Duration::MAX,
             };
-            let everything = store.events_after(EventId(0), 10_000).unwrap();
+            let everything = store.events_after(EventId(0), 10_000, Kinds::ALL).unwrap();
             let mut expected: Vec<_> = everything
                 .into_iter()
                 .filter(|stored| query.filter.matches(&stored.event))
@@ -149,7 +153,7 @@ fn retention_drops_whole_segments_by_age_and_by_size() {
     }
     let retention = |seconds| Retention {
         max_age: Some(Duration::from_secs(seconds)),
-        max_size_bytes: None,
+        ..Retention::default()
     };
     let done = store.maintain(seconds(2000), &retention(1401)).unwrap();
     assert_eq!((done.dropped_segments, done.dropped_events), (2, 400));
@@ -157,7 +161,7 @@ fn retention_drops_whole_segments_by_age_and_by_size() {
     assert_eq!(store.event(EventId(400)).unwrap(), None);
     assert!(store.event(EventId(401)).unwrap().is_some());
     let counted: u64 = store
-        .rule_activity(TimeRange::ALL)
+        .rule_activity(TimeRange::ALL, Kinds::ALL)
         .unwrap()
         .iter()
         .map(|rule| rule.count)
@@ -167,8 +171,8 @@ fn retention_drops_whole_segments_by_age_and_by_size() {
     let segment = statistics.segment_bytes / statistics.segments;
     let max = statistics.catalogue_bytes + statistics.segment_bytes - 2 * segment;
     let retention = Retention {
-        max_age: None,
         max_size_bytes: Some(max),
+        ..Retention::default()
     };
     let done = store.maintain(seconds(2000), &retention).unwrap();
     assert!((2..=4).contains(&done.dropped_segments), "{done:?}");
@@ -199,7 +203,7 @@ fn queries_and_appends_go_on_during_maintenance() {
         });
         while !writer.is_finished() || !keeper.is_finished() {
             let last = store.last_id().0;
-            let events = store.events_after(EventId(0), 10_000).unwrap();
+            let events = store.events_after(EventId(0), 10_000, Kinds::ALL).unwrap();
             assert!(
                 events.len() as u64 >= last,
                 "a reader never misses an event"
@@ -227,6 +231,7 @@ fn blooms_and_lists_keep_segments_and_row_groups_unread() {
     let read = |text: &str| {
         let before = store.statistics().counters["row_groups_read_total"];
         let query = EventQuery {
+            kinds: Kinds::ALL,
             range: TimeRange::ALL,
             filter: parse(text).unwrap(),
             order: Order::NewestFirst,
@@ -256,6 +261,7 @@ fn blooms_and_lists_keep_segments_and_row_groups_unread() {
     assert_eq!(
         store
             .events(&EventQuery {
+                kinds: Kinds::ALL,
                 range: TimeRange {
                     start: seconds(500),
                     end: seconds(510)
@@ -302,7 +308,7 @@ fn events_from_the_future_age_as_of_when_they_were_received() {
     assert_eq!(store.statistics().newest, Some(future));
     let retention = Retention {
         max_age: Some(Duration::from_secs(100)),
-        max_size_bytes: None,
+        ..Retention::default()
     };
     let done = store.maintain(seconds(250), &retention).unwrap();
     assert_eq!(done.dropped_events, 0, "the oldest are 100 seconds old");
@@ -310,10 +316,21 @@ fn events_from_the_future_age_as_of_when_they_were_received() {
     assert_eq!(done.dropped_events, 210);
     let done = store.maintain(seconds(461), &retention).unwrap();
     assert_eq!(done.dropped_events, 150);
-    assert_eq!(store.container_activity(TimeRange::ALL).unwrap(), []);
+    assert_eq!(
+        store
+            .container_activity(TimeRange::ALL, Kinds::ALL)
+            .unwrap(),
+        []
+    );
     assert!(store.names().containers.is_empty(), "{:?}", store.names());
     store.append(&mut vec![numbered(400, 10)]).unwrap();
-    assert_eq!(store.container_activity(TimeRange::ALL).unwrap().len(), 10);
+    assert_eq!(
+        store
+            .container_activity(TimeRange::ALL, Kinds::ALL)
+            .unwrap()
+            .len(),
+        10
+    );
 }
 
 /// Trigrams keep row groups unread in which a part of a word does not occur.
@@ -332,6 +349,7 @@ fn parts_of_words_that_do_not_occur_are_not_searched() {
     let read = |text: &str| {
         let before = store.statistics().counters["row_groups_read_total"];
         let query = EventQuery {
+            kinds: Kinds::ALL,
             range: TimeRange::ALL,
             filter: parse(text).unwrap(),
             order: Order::NewestFirst,
@@ -363,6 +381,7 @@ fn totals_follow_the_segments() {
     }
     let ask = |end: i64| {
         let query = crate::FacetQuery {
+            kinds: Kinds::ALL,
             range: TimeRange {
                 start: seconds(0),
                 end: seconds(end),
@@ -387,7 +406,7 @@ fn totals_follow_the_segments() {
     assert_eq!(ask(900), 900);
     let retention = Retention {
         max_age: Some(Duration::ZERO),
-        max_size_bytes: None,
+        ..Retention::default()
     };
     store.maintain(seconds(10_000), &retention).unwrap();
     assert_eq!(bytes(), 0);

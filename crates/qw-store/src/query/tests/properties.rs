@@ -201,6 +201,7 @@ proptest! {
             assert_constraints_allow(&filter, &event);
         } else if filter.constraints().only_rollup_fields {
             prop_assert!(!filter.matches_rollup(
+                event.kind,
                 &event.container.id, &event.container.name, &event.rule, event.priority, event.category
             ));
         }

@@ -1,0 +1,168 @@
+//! Records of logs → events, and what is missing → an event that says so.
+
+use std::sync::Arc;
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use qw_event::{Category, ContainerRef, Event, Priority, RecordKind, Timestamp};
+use qw_log::{Redactor, Stream, join::Record, severity};
+use serde_json::{Map, Value, value::RawValue};
+
+use super::files::Gap;
+
+/// Tag of an event that says that something is missing.
+pub const GAP_TAG: &str = "gap";
+
+/// Texts that the events of all logs share.
+#[derive(Debug)]
+pub(super) struct Words {
+    hostname: Arc<str>,
+    streams: [Arc<str>; 2],
+    severities: Vec<Arc<str>>,
+    nothing: Arc<str>,
+    no_tags: Arc<[Arc<str>]>,
+    gap_tags: Arc<[Arc<str>]>,
+    no_fields: Box<RawValue>,
+    redactor: Option<Arc<Redactor>>,
+}
+
+impl Words {
+    /// Words of logs of the host `hostname`.
+    pub(super) fn new(hostname: &str, redactor: Option<Arc<Redactor>>) -> Self {
+        Self {
+            hostname: hostname.into(),
+            streams: Stream::ALL.map(|stream| stream.as_str().into()),
+            severities: ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"]
+                .map(Arc::from)
+                .into(),
+            nothing: "".into(),
+            no_tags: [].into(),
+            gap_tags: [GAP_TAG.into()].into(),
+            no_fields: fields(&Map::new()),
+            redactor,
+        }
+    }
+
+    /// The event for `record` of `container`.
+    pub(super) fn event(&self, record: &Record<'_>, container: &Arc<ContainerRef>) -> Event {
+        let severity = severity::detect(record.text);
+        let mut extra = Map::new();
+        let output: Box<str> = match std::str::from_utf8(record.text) {
+            Ok(text) => text.into(),
+            Err(_) => {
+                let original = BASE64_STANDARD.encode(record.text);
+                extra.insert("log.record.original".to_owned(), Value::String(original));
+                String::from_utf8_lossy(record.text).into()
+            }
+        };
+        let redactor = self.redactor.as_ref();
+        let output = match redactor.and_then(|redactor| redactor.redact(&output)) {
+            Some(redacted) => {
+                // It would tell what was taken out.
+                extra.remove("log.record.original");
+                redacted.text.into()
+            }
+            None => output,
+        };
+        if record.is_truncated() {
+            extra.insert("log.truncated".to_owned(), Value::Bool(true));
+        }
+        if let Some(attributes) = record.attrs
+            && let Ok(attributes) = serde_json::from_str(attributes)
+        {
+            extra.insert("log.attributes".to_owned(), attributes);
+        }
+        let (rule, priority) = match severity {
+            Some(severity) => (self.severity(severity.text()), severity.priority()),
+            None => (Arc::clone(&self.nothing), Priority::Informational),
+        };
+        Event {
+            kind: RecordKind::Log,
+            time: record.time,
+            source: self.stream(record.stream),
+            rule,
+            priority,
+            category: Category::Unknown,
+            hostname: Arc::clone(&self.hostname),
+            container: Arc::clone(container),
+            process_name: Arc::clone(&self.nothing),
+            tags: Arc::clone(&self.no_tags),
+            output,
+            output_fields: if extra.is_empty() {
+                self.no_fields.clone()
+            } else {
+                fields(&extra)
+            },
+        }
+    }
+
+    /// The event that says that something is missing between the records of the times `after` and
+    /// `before`, as far as these are known.
+    pub(super) fn gap(
+        &self,
+        gap: Gap,
+        after: Option<Timestamp>,
+        before: Option<Timestamp>,
+        now: Timestamp,
+        container: &Arc<ContainerRef>,
+    ) -> Event {
+        let mut extra = Map::new();
+        let mut insert = |name: &str, value: Option<Value>| {
+            extra.extend(value.map(|value| (name.to_owned(), value)));
+        };
+        let time = |time: Timestamp| Value::from(time.to_string());
+        insert("log.gap.reason", Some(gap.reason.as_str().into()));
+        insert("log.gap.bytes", gap.bytes.map(Value::from));
+        insert("log.gap.files", gap.files.map(Value::from));
+        insert("log.gap.after", after.map(time));
+        insert("log.gap.before", before.map(time));
+        Event {
+            kind: RecordKind::Log,
+            time: after.or(before).unwrap_or(now),
+            source: self.stream(Stream::Stdout),
+            rule: Arc::clone(&self.nothing),
+            priority: Priority::Warning,
+            category: Category::Unknown,
+            hostname: Arc::clone(&self.hostname),
+            container: Arc::clone(container),
+            process_name: Arc::clone(&self.nothing),
+            tags: Arc::clone(&self.gap_tags),
+            output: describe(gap).into(),
+            output_fields: fields(&extra),
+        }
+    }
+
+    fn stream(&self, stream: Stream) -> Arc<str> {
+        Arc::clone(match (stream, &self.streams) {
+            (Stream::Stdout, [stdout, _]) => stdout,
+            (Stream::Stderr, [_, stderr]) => stderr,
+        })
+    }
+
+    fn severity(&self, text: &str) -> Arc<str> {
+        let known = self.severities.iter().find(|known| known.as_ref() == text);
+        known.map_or_else(|| text.into(), Arc::clone)
+    }
+}
+
+/// A gap in words.
+fn describe(gap: Gap) -> String {
+    use super::files::GapReason::{Api, Removed, Rotated, Truncated, Unreadable};
+    let size = match (gap.files, gap.bytes) {
+        (Some(1), None) => " (1 file)".to_owned(),
+        (Some(files), None) => format!(" ({files} files)"),
+        (Some(files), Some(bytes)) => format!(" ({files} files of together {bytes} bytes)"),
+        (None, Some(bytes)) => format!(" ({bytes} bytes)"),
+        (None, None) => " (how much is not known)".to_owned(),
+    };
+    match gap.reason {
+        Rotated => format!("log files were thrown away by rotation before they were read{size}"),
+        Removed => format!("log files went with their container before they could be opened{size}"),
+        Truncated => format!("the log file was emptied, perhaps before all of it was read{size}"),
+        Api => format!("the engine's log stream left records out{size}"),
+        Unreadable => format!("a part of the log cannot be read{size}"),
+    }
+}
+
+fn fields(fields: &Map<String, Value>) -> Box<RawValue> {
+    serde_json::value::to_raw_value(fields).expect("maps of texts and numbers are JSON")
+}

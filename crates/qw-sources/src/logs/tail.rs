@@ -1,0 +1,604 @@
+//! Reads one log from its files, and makes records of what it reads.
+
+use std::{io, sync::Arc};
+
+use qw_event::{ContainerRef, Event, InvalidReason, Outcome, Timestamp};
+use qw_log::{
+    Entry, Reject, Stream,
+    join::{self, Joiner, Resume},
+    json_file,
+};
+use qw_pipeline::SourceStatus;
+
+use super::{
+    files::{Begin, Gap, GapReason, LogFiles, Next},
+    generation::{Generation, Got},
+    place::{ApiPlace, FilePlace, FilesPlace},
+    reader::ReaderState,
+    record::Words,
+};
+use crate::docker::Resumption;
+
+/// Largest block to be read at once, which also is the longest line of a file.
+pub(super) const MOST_BLOCK_BYTES: usize = 8 << 20;
+
+/// Where to begin.
+#[derive(Debug, Clone)]
+pub(super) enum Start {
+    /// With the oldest record that is there.
+    Beginning,
+    /// With what is written from now on.
+    Now,
+    /// Where it was left.
+    At(Box<FilesPlace>),
+    /// As [`Self::Beginning`], but records that were read through the engine are passed over.
+    Behind(Box<ApiPlace>),
+}
+
+/// Which of the two streams are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Streams {
+    pub(super) stdout: bool,
+    pub(super) stderr: bool,
+}
+
+impl Streams {
+    pub(super) fn wants(self, stream: Stream) -> bool {
+        match stream {
+            Stream::Stdout => self.stdout,
+            Stream::Stderr => self.stderr,
+        }
+    }
+}
+
+/// What the records of one log have in common.
+#[derive(Debug, Clone)]
+pub(super) struct Common {
+    pub(super) container: Arc<ContainerRef>,
+    pub(super) words: Arc<Words>,
+    pub(super) status: Arc<SourceStatus>,
+    pub(super) reader: Arc<ReaderState>,
+    pub(super) streams: Streams,
+}
+
+/// Reads one log. Every call does a little and returns.
+pub(super) struct Tail {
+    files: Arc<LogFiles>,
+    state: State,
+    decoder: json_file::Decoder,
+    joiner: Joiner,
+    sink: Sink,
+    /// Files before the current one, in which records began that are not complete.
+    older: Vec<FilePlace>,
+    /// What was read before, up to the first number; of that only what these places want is news.
+    resumed: Option<(u64, Resume)>,
+    /// Records that were read through the engine.
+    passed: Option<Passed>,
+    /// A line that is too long is being passed over.
+    is_skipping: bool,
+    newest: Timestamp,
+    newest_count: u64,
+}
+
+enum State {
+    NotBegun(Start),
+    /// Where nothing was open yet: the first file begins here, with so many bytes to pass over.
+    Open {
+        current: Option<Current>,
+        next_base: u64,
+        skip: u64,
+    },
+    /// Nothing is open, because others need the descriptors.
+    Parked(Box<FilesPlace>, u64),
+}
+
+struct Current {
+    generation: Generation,
+    base: u64,
+    offset: u64,
+}
+
+/// Passes over the records that were read through the engine.
+struct Passed {
+    resumption: Resumption,
+    /// Records behind those, and which of them are wanted.
+    ahead: u64,
+    resume: Resume,
+    number: u64,
+}
+
+impl Passed {
+    fn skips(&mut self, stream: Stream, time: Timestamp) -> bool {
+        if self.resumption.skips(time) {
+            return true;
+        }
+        let number = self.number;
+        self.number += 1;
+        number < self.ahead && !self.resume.wants(stream, number)
+    }
+}
+
+/// Takes records and makes events of them.
+struct Sink {
+    common: Common,
+    events: Vec<Event>,
+    bytes: u64,
+    records: u64,
+    filtered: u64,
+    /// Something is missing before the next record.
+    gap: Option<Gap>,
+}
+
+/// What a step did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// There may be more at once.
+    Read,
+    /// Everything there is was read.
+    Idle,
+    /// The next line is longer than the block.
+    NeedsRoom,
+}
+
+impl Tail {
+    pub(super) fn new(
+        files: Arc<LogFiles>,
+        start: Start,
+        common: Common,
+        options: join::Options,
+    ) -> Self {
+        Self {
+            files,
+            state: State::NotBegun(start),
+            decoder: json_file::Decoder::new(),
+            joiner: Joiner::new(options),
+            sink: Sink {
+                common,
+                events: Vec::new(),
+                bytes: 0,
+                records: 0,
+                filtered: 0,
+                gap: None,
+            },
+            older: Vec::new(),
+            resumed: None,
+            passed: None,
+            is_skipping: false,
+            newest: Timestamp::MIN,
+            newest_count: 0,
+        }
+    }
+
+    pub(super) fn files(&self) -> &Arc<LogFiles> {
+        &self.files
+    }
+
+    pub(super) fn common(&self) -> &Common {
+        &self.sink.common
+    }
+
+    /// Reads a block into `block` and takes its lines.
+    pub(super) fn step(&mut self, block: &mut [u8], now: Timestamp) -> io::Result<Step> {
+        if !matches!(self.state, State::Open { .. }) && !self.begin()? {
+            return Ok(Step::Idle);
+        }
+        // Asked before the reading: whoever rotates a file writes no more to it.
+        let has_next = self.files.has_next();
+        let State::Open {
+            current: Some(current),
+            ..
+        } = &mut self.state
+        else {
+            return Ok(if has_next {
+                self.advance(now)
+            } else {
+                Step::Idle
+            });
+        };
+        let length = match current.generation.read_at(current.offset, block) {
+            Ok(Got::Bytes(length)) => length,
+            Ok(Got::Replaced) => {
+                self.begin_anew(now)?;
+                return Ok(Step::Read);
+            }
+            Err(error) if has_next => {
+                // A file that cannot be read does not keep us from the others.
+                self.sink.common.reader.error(error.to_string());
+                self.note_gap(
+                    Gap {
+                        reason: GapReason::Unreadable,
+                        files: Some(1),
+                        bytes: None,
+                    },
+                    now,
+                );
+                return Ok(self.advance(now));
+            }
+            Err(error) => return Err(error),
+        };
+        let bytes = block.get(..length).unwrap_or_default();
+        let begin = current.base + current.offset;
+        let used = self.take_lines(bytes, begin, now);
+        let rest = bytes.get(used..).unwrap_or_default();
+        self.pass(used as u64);
+        if used > 0 {
+            return Ok(Step::Read);
+        }
+        if length == block.len() && length > 0 {
+            if length < MOST_BLOCK_BYTES {
+                return Ok(Step::NeedsRoom);
+            }
+            if !std::mem::replace(&mut self.is_skipping, true) {
+                self.sink.received_invalid(InvalidReason::TooLong, rest);
+            }
+            self.pass(length as u64);
+            return Ok(Step::Read);
+        }
+        if has_next {
+            // A crash of the engine leaves a line without its end.
+            if !rest.is_empty() {
+                self.line(rest, begin, begin + rest.len() as u64, now);
+                self.pass(rest.len() as u64);
+            }
+            return Ok(self.advance(now));
+        }
+        self.joiner
+            .flush(now, &mut |record| self.sink.take(&record));
+        self.sink.tell_gap(self.newest, None, now);
+        Ok(Step::Idle)
+    }
+
+    /// Takes what is not complete, because nothing more will come.
+    pub(super) fn finish(&mut self, block: &mut [u8], now: Timestamp) {
+        if let State::Open {
+            current: Some(current),
+            ..
+        } = &mut self.state
+            && let Ok(Got::Bytes(length)) = current.generation.read_at(current.offset, block)
+            && let Some(rest) = block.get(..length).filter(|rest| !rest.is_empty())
+        {
+            let begin = current.base + current.offset;
+            let rest = rest.to_vec();
+            self.line(&rest, begin, begin + rest.len() as u64, now);
+            self.pass(rest.len() as u64);
+        }
+        self.joiner.finish(&mut |record| self.sink.take(&record));
+        self.sink.tell_gap(self.newest, None, now);
+    }
+
+    /// Records that were made, and those that are filtered or invalid are counted.
+    pub(super) fn take_events(&mut self) -> Vec<Event> {
+        self.sink.count();
+        std::mem::take(&mut self.sink.events)
+    }
+
+    /// Records that wait to be taken.
+    pub(super) fn waiting_events(&self) -> usize {
+        self.sink.events.len()
+    }
+
+    /// Where to go on behind the records that were made; `None` before anything was opened.
+    pub(super) fn place(&mut self) -> io::Result<Option<FilesPlace>> {
+        let State::Open {
+            current: Some(current),
+            ..
+        } = &self.state
+        else {
+            return Ok(None);
+        };
+        let read_to = current.base + current.offset;
+        let resume = match &self.resumed {
+            // Among what was read before: what it completes is not whole yet.
+            Some((until, _)) if read_to < *until => return Ok(None),
+            _ => self.joiner.resume(read_to),
+        };
+        let start = resume.start();
+        let ends: Vec<u64> = self
+            .older
+            .iter()
+            .skip(1)
+            .map(|file| file.base)
+            .chain([current.base])
+            .collect();
+        let mut ends = ends.into_iter();
+        self.older
+            .retain(|_| ends.next().is_some_and(|end| end > start));
+        let file = FilePlace::new(
+            current.generation.identity(),
+            current.generation.head(),
+            current.base,
+        );
+        Ok(Some(FilesPlace {
+            files: self.older.iter().cloned().chain([file]).collect(),
+            read_to,
+            resume,
+            before: current.generation.before(current.offset)?,
+            modified: current.generation.modified()?,
+            newest: self.newest,
+            newest_count: self.newest_count,
+        }))
+    }
+
+    /// Bytes that are there and not yet read.
+    pub(super) fn lag(&self) -> u64 {
+        let current = match &self.state {
+            State::Open {
+                current: Some(current),
+                ..
+            } => current
+                .generation
+                .length()
+                .unwrap_or(0)
+                .saturating_sub(current.offset),
+            _ => 0,
+        };
+        current + self.files.waiting_bytes()
+    }
+
+    /// Files that are held open.
+    pub(super) fn open_files(&self) -> usize {
+        let current = matches!(
+            self.state,
+            State::Open {
+                current: Some(_),
+                ..
+            }
+        );
+        usize::from(current) + self.files.waiting_files()
+    }
+
+    /// Holds no file open until something changes, when nothing is pending; a log that is rotated
+    /// more often than it has files may then lose some.
+    pub(super) fn park(&mut self) {
+        if self.sink.events.is_empty()
+            && self.sink.gap.is_none()
+            && !self.files.has_next()
+            && let Ok(Some(place)) = self.place()
+            && place.resume.start() == place.read_to
+            && let Some(file) = place.files.last()
+        {
+            let length = place.read_to - file.base;
+            self.files.let_go();
+            self.state = State::Parked(Box::new(place), length);
+        }
+    }
+
+    /// Opens the first file; false when there is nothing to do.
+    fn begin(&mut self) -> io::Result<bool> {
+        let begun = match &self.state {
+            State::Open { .. } => return Ok(true),
+            State::Parked(place, length) => {
+                let now = self.files.identity_and_length()?;
+                let file = place.files.last().map(FilePlace::identity);
+                if now.is_none() || now == file.map(|file| (file, *length)) {
+                    return Ok(false);
+                }
+                self.files.begin(Begin::At(place))?
+            }
+            State::NotBegun(Start::Beginning | Start::Behind(_)) => {
+                self.files.begin_unless_begun()?
+            }
+            State::NotBegun(Start::Now) => self.files.begin(Begin::End)?,
+            State::NotBegun(Start::At(place)) => self.files.begin(Begin::At(place))?,
+        };
+        let open = State::Open {
+            current: None,
+            next_base: begun.base,
+            skip: begun.skip,
+        };
+        match std::mem::replace(&mut self.state, open) {
+            State::Parked(place, _) | State::NotBegun(Start::At(place)) => {
+                self.resumed = begun.is_found.then_some((place.read_to, place.resume));
+                self.newest = place.newest;
+                self.newest_count = place.newest_count;
+            }
+            State::NotBegun(Start::Behind(place)) => {
+                self.passed = Some(Passed {
+                    resumption: place.cursor.resume_everything(),
+                    ahead: place.ahead,
+                    resume: place.resume,
+                    number: 0,
+                });
+            }
+            State::NotBegun(Start::Beginning | Start::Now) | State::Open { .. } => {}
+        }
+        Ok(true)
+    }
+
+    /// Goes on to what comes next.
+    fn advance(&mut self, now: Timestamp) -> Step {
+        match self.files.next() {
+            Some(Next::File(generation)) => self.open(generation),
+            Some(Next::Gap(gap)) => self.note_gap(gap, now),
+            None => return Step::Idle,
+        }
+        Step::Read
+    }
+
+    fn open(&mut self, generation: Generation) {
+        let State::Open {
+            current,
+            next_base,
+            skip,
+        } = &mut self.state
+        else {
+            return;
+        };
+        let offset = std::mem::take(skip);
+        // Someone who begins at the end may begin within a line.
+        if offset > 0 && self.resumed.is_none() && generation.ends_line_at(offset) == Some(false) {
+            self.is_skipping = true;
+        }
+        let mut base = *next_base;
+        if let Some(old) = current.take() {
+            let (identity, head) = (old.generation.identity(), old.generation.head());
+            self.files.closed(identity, head);
+            self.older.push(FilePlace::new(identity, head, old.base));
+            base = old.base + old.offset;
+        }
+        *current = Some(Current {
+            generation,
+            base,
+            offset,
+        });
+    }
+
+    /// The current file was emptied or written anew.
+    fn begin_anew(&mut self, now: Timestamp) -> io::Result<()> {
+        self.note_gap(
+            Gap {
+                reason: GapReason::Truncated,
+                files: None,
+                bytes: None,
+            },
+            now,
+        );
+        if let State::Open {
+            current: Some(current),
+            ..
+        } = &mut self.state
+        {
+            current.generation.begin_anew()?;
+            current.base += current.offset;
+            current.offset = 0;
+        }
+        Ok(())
+    }
+
+    /// What was begun before a gap does not go on behind it.
+    fn note_gap(&mut self, gap: Gap, now: Timestamp) {
+        self.joiner.finish(&mut |record| self.sink.take(&record));
+        self.sink.tell_gap(self.newest, None, now);
+        self.sink.gap = Some(gap);
+    }
+
+    fn pass(&mut self, bytes: u64) {
+        if let State::Open {
+            current: Some(current),
+            ..
+        } = &mut self.state
+        {
+            current.offset += bytes;
+        }
+    }
+
+    /// Takes the whole lines of `bytes`, the first of which is at `begin`; returns how many bytes they
+    /// have.
+    fn take_lines(&mut self, bytes: &[u8], begin: u64, now: Timestamp) -> usize {
+        let mut start = 0;
+        for end in memchr::memchr_iter(b'\n', bytes) {
+            let line = bytes.get(start..end).unwrap_or_default();
+            if !std::mem::take(&mut self.is_skipping) {
+                self.line(line, begin + start as u64, begin + end as u64 + 1, now);
+            }
+            start = end + 1;
+        }
+        // A file that was emptied while its writer kept its place begins with a hole.
+        let rest = bytes.get(start..).unwrap_or_default();
+        if !rest.is_empty() && rest.iter().all(|byte| *byte == 0) {
+            return bytes.len();
+        }
+        start
+    }
+
+    fn line(&mut self, line: &[u8], begin: u64, end: u64, now: Timestamp) {
+        let Self {
+            decoder,
+            joiner,
+            sink,
+            resumed,
+            passed,
+            newest,
+            newest_count,
+            ..
+        } = self;
+        let entry: Entry<'_> = match decoder.decode(line) {
+            Ok(entry) => entry,
+            Err(Reject::Empty | Reject::Nuls) => return,
+            Err(_) => {
+                sink.received_invalid(InvalidReason::NotJson, line);
+                return;
+            }
+        };
+        let mut is_again = false;
+        if let Some((until, resume)) = resumed {
+            is_again = begin < *until;
+            if is_again && !resume.wants(entry.stream, begin) {
+                return;
+            }
+            if !is_again {
+                *resumed = None;
+            }
+        }
+        if let Some(passed) = passed
+            && passed.skips(entry.stream, entry.time)
+        {
+            return;
+        }
+        if entry.skipped > 0 {
+            sink.received_invalid(InvalidReason::NotJson, line);
+        }
+        sink.tell_gap(*newest, Some(entry.time), now);
+        if !is_again {
+            if entry.time > *newest {
+                *newest = entry.time;
+                *newest_count = 0;
+            }
+            *newest_count += u64::from(entry.time == *newest);
+        }
+        if !sink.common.streams.wants(entry.stream) {
+            sink.filtered += 1;
+            sink.bytes += end - begin;
+            return;
+        }
+        joiner.push(&entry, begin..end, now, &mut |record| sink.take(&record));
+    }
+}
+
+impl Sink {
+    fn take(&mut self, record: &join::Record<'_>) {
+        self.records += 1;
+        self.bytes += record.span.end - record.span.start;
+        let event = self.common.words.event(record, &self.common.container);
+        self.events.push(event);
+    }
+
+    /// Makes an event of what is missing, before anything that comes after it.
+    fn tell_gap(&mut self, newest: Timestamp, before: Option<Timestamp>, now: Timestamp) {
+        let Some(gap) = self.gap.take() else { return };
+        let after = (newest > Timestamp::MIN).then_some(newest);
+        let common = &self.common;
+        let event = common.words.gap(gap, after, before, now, &common.container);
+        self.records += 1;
+        self.events.push(event);
+        common.reader.gap();
+        tracing::warn!(
+            container = &*common.container.name,
+            reason = gap.reason.as_str(),
+            files = gap.files,
+            bytes = gap.bytes,
+            "a part of a log is missing"
+        );
+    }
+
+    fn received_invalid(&self, reason: InvalidReason, line: &[u8]) {
+        let status = &self.common.status;
+        status.received(1, line.len() as u64, crate::clock::now());
+        status.invalid(reason, line);
+    }
+
+    /// Counts what was taken since the last time.
+    fn count(&mut self) {
+        let (records, filtered) = (
+            std::mem::take(&mut self.records),
+            std::mem::take(&mut self.filtered),
+        );
+        let bytes = std::mem::take(&mut self.bytes);
+        if records + filtered > 0 {
+            let status = &self.common.status;
+            status.received(records + filtered, bytes, crate::clock::now());
+            status.count(Outcome::Filtered, filtered);
+            self.common.reader.lines(records);
+        }
+    }
+}
