@@ -19,7 +19,14 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         "binary",
         &mut program(
             "cargo",
-            &["build", "--locked", "--release", "--package", "quaywatch"],
+            &[
+                "build",
+                "--locked",
+                "--profile",
+                "quick",
+                "--package",
+                "quaywatch",
+            ],
             &root,
         ),
     )?;
@@ -38,7 +45,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     } else {
         arguments
     };
-    let binary = target_folder().join("release/quaywatch");
+    let binary = target_folder().join("quick/quaywatch");
     let error = program(&binary, &[], &root).args(arguments).exec();
     Err(anyhow::Error::from(error).context(format!("cannot start `{}`", binary.display())))
 }

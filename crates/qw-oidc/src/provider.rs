@@ -14,6 +14,7 @@ use openidconnect::{
         CoreResponseMode, CoreResponseType, CoreSubjectIdentifierType, CoreTokenResponse,
     },
 };
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use qw_auth::Secret;
 use qw_event::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -620,15 +621,12 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 fn encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
+    const KEPT: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'_')
+        .remove(b'~');
+    utf8_percent_encode(text, KEPT).to_string()
 }
 
 fn system_time(time: Timestamp) -> SystemTime {

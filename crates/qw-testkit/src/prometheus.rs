@@ -1,13 +1,13 @@
 //! A real Prometheus that scrapes what a test serves.
 
 use std::{
-    fmt::Write as _,
     net::SocketAddr,
     path::PathBuf,
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -164,15 +164,7 @@ fn program() -> Option<PathBuf> {
 }
 
 fn percent_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len() * 2);
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() {
-            encoded.push(char::from(byte));
-        } else {
-            write!(encoded, "%{byte:02X}").expect("writing into a string does not fail");
-        }
-    }
-    encoded
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
 #[cfg(test)]
