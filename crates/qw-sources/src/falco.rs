@@ -411,32 +411,37 @@ impl Memory {
     }
 
     fn tags(&mut self, value: Option<Value<'_>>) -> Tags {
-        let Some(Value::Array(json) | Value::Text(Text { raw: json, .. })) = value else {
-            return self.no_tags.clone();
+        let written = match value {
+            Some(Value::Array(json)) => Cow::Borrowed(json),
+            Some(Value::Text(text)) => text.decode(),
+            _ => return self.no_tags.clone(),
         };
-        if json.len() > REMEMBERED_BYTES {
-            return tags(json);
+        if written.len() > REMEMBERED_BYTES {
+            return tags(&written);
         }
         self.tags.get(
-            json,
+            &*written,
             |key, wanted| **key == *wanted,
-            |json| (json.into(), tags(json)),
+            |written| (written.into(), tags(written)),
         )
     }
 }
 
 /// Tags of a JSON array of strings, or of a list with commas.
-fn tags(json: &str) -> Tags {
+fn tags(written: &str) -> Tags {
     let mut sorted: Vec<Arc<str>> = Vec::new();
-    let mut scanner = Scanner::new(json, MOST_DEPTH);
-    if scanner.peek() == Some(b'[') {
-        let outcome = scanner.array(|scanner| {
-            sorted.push(text(scanner.value()?).into());
-            Ok(())
-        });
-        debug_assert_eq!(outcome, Ok(()), "the text was validated before");
-    } else {
-        sorted.extend(json.split(',').map(|tag| Arc::from(tag.trim())));
+    let mut scanner = Scanner::new(written, MOST_DEPTH);
+    let is_array = scanner.peek() == Some(b'[')
+        && scanner
+            .array(|scanner| {
+                sorted.push(text(scanner.value()?).into());
+                Ok(())
+            })
+            .is_ok();
+    if !is_array {
+        // Also of a text that begins like an array and is none.
+        sorted.clear();
+        sorted.extend(written.split(',').map(|tag| Arc::from(tag.trim())));
     }
     sorted.retain(|tag| !tag.is_empty());
     sorted.sort_unstable();

@@ -87,7 +87,7 @@ export function AlertTopPanel({ filter }: LatelyProps) {
   const set = (change: Record<string, string>) => setSearch(changed(addressNow(), change), { replace: true });
   const max = Math.max(1, ...(data?.items.map((item) => item.occurrences) ?? []));
   return (
-    <section className="panel" aria-label={t("alerts.top")}>
+    <section className="panel alerts-top" aria-label={t("alerts.top")}>
       <div className="panel-head">
         <h2>{t("alerts.top")}</h2>
         <span className="spacer" />

@@ -4,7 +4,7 @@ import { TreeChart } from "echarts/charts";
 import { TooltipComponent } from "echarts/components";
 import { init, use, type ECharts } from "echarts/core";
 import { CanvasRenderer } from "echarts/renderers";
-import { useEffect, useRef } from "react";
+import { useEffect, useMemo, useRef } from "react";
 import { useTranslation } from "react-i18next";
 import type { NodeState } from "../../api/types";
 import { PALETTES } from "../../app/palette";
@@ -16,6 +16,8 @@ use([TreeChart, TooltipComponent, CanvasRenderer]);
 /** Children that are drawn of one node; the rest is counted. */
 const SHOWN = 14;
 const ROOT_WIDTH = 180;
+/** Space a name takes below another, and that above the first and below the last. */
+const [NAME_HEIGHT, MARGIN] = [16, 12];
 /** Letters of a name that are drawn; all of it stands in the tooltip. */
 const NAME_LENGTH = 34;
 
@@ -27,6 +29,9 @@ interface DiagramNode {
   collapsed: boolean;
   children: DiagramNode[];
 }
+
+/** Names that stand below each other at the end of what is drawn. */
+const ends = ({ collapsed, children }: DiagramNode): number => (collapsed || children.length === 0 ? 1 : children.reduce((sum, child) => sum + ends(child), 0));
 
 const SYMBOLS: Record<NodeState, string> = { learned: "circle", accepted: "rect", seen: "diamond", deviating: "triangle" };
 
@@ -61,7 +66,7 @@ export default function TreeDiagram({ branches, kept, height, label, onSelect }:
       instance.dispose();
     };
   }, []);
-  useEffect(() => {
+  const root = useMemo(() => {
     const colors = PALETTES[theme];
     const color = (state: NodeState) => (state === "deviating" ? colors.danger : state === "seen" ? colors.warning : colors.success);
     const draw = (node: BehaviourNode): DiagramNode => {
@@ -80,6 +85,11 @@ export default function TreeDiagram({ branches, kept, height, label, onSelect }:
       };
     };
     const shown = branches.filter(({ id }) => !kept || kept.has(id));
+    return { name: "", symbol: "none", itemStyle: { color: colors.border, borderColor: colors.border }, collapsed: false, children: shown.map(draw) };
+  }, [branches, kept, theme, t]);
+  const needed = Math.max(height, ends(root) * NAME_HEIGHT + 2 * MARGIN);
+  useEffect(() => {
+    const colors = PALETTES[theme];
     chart.current?.setOption(
       {
         animation: false,
@@ -87,13 +97,14 @@ export default function TreeDiagram({ branches, kept, height, label, onSelect }:
         series: [
           {
             type: "tree",
-            data: [{ name: "", symbol: "none", itemStyle: { color: colors.border, borderColor: colors.border }, collapsed: false, children: shown.map(draw) }],
+            data: [root],
             // The node that all branches hang from has no name: most of its column lies outside.
             left: -ROOT_WIDTH,
             right: 220,
-            top: 12,
-            bottom: 12,
-            roam: true,
+            top: MARGIN,
+            bottom: MARGIN,
+            // The wheel scrolls: it is as high as its names need.
+            roam: "move",
             symbolSize: 9,
             initialTreeDepth: -1,
             lineStyle: { color: colors.border, width: 1 },
@@ -107,6 +118,10 @@ export default function TreeDiagram({ branches, kept, height, label, onSelect }:
       },
       { notMerge: true },
     );
-  }, [branches, kept, theme, t]);
-  return <div ref={element} className="chart-canvas tree-diagram" role="img" aria-label={label} style={{ height }} />;
+  }, [root, theme]);
+  return (
+    <div className="tree-diagram" style={{ height }} tabIndex={0} role="region" aria-label={label}>
+      <div ref={element} className="chart-canvas" role="img" aria-label={label} style={{ height: needed }} />
+    </div>
+  );
 }

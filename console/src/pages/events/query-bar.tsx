@@ -180,8 +180,9 @@ export const QueryBar = memo(function QueryBar({ query, onSubmit }: QueryBarProp
       {problem && (
         <div className="query-error" id={errorId} role="alert">
           <Icon name="warning" size={14} />
-          <span>{problem.message}</span>
-          <span className="muted">{t("events.errorAt", { position: problemStart + 1 })}</span>
+          <span>
+            {problem.message} <span className="muted">{t("events.errorAt", { position: problemStart + 1 })}</span>
+          </span>
         </div>
       )}
       {shown && (

@@ -294,6 +294,21 @@ fn arbitrary_event() -> impl Strategy<Value = String> {
     )
 }
 
+#[test]
+fn tags_in_a_text_are_an_array_or_a_list() {
+    for (text, expected) in [
+        (r#""[\"b\",\"a\"]""#, vec!["a", "b"]),
+        (r#""b, a""#, vec!["a", "b"]),
+        (r#""[""#, vec!["["]),
+        (r#""[a""#, vec!["[a"]),
+    ] {
+        let line = format!(r#"{{"rule":"r","priority":"Info","output":"","tags":{text}}}"#);
+        let event = Parser::default().parse(line.as_bytes(), RECEIVED).unwrap();
+        let tags: Vec<&str> = event.tags.iter().map(|tag| &**tag).collect();
+        assert_eq!(tags, expected, "{text}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_answered(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
