@@ -13,6 +13,7 @@ import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { createBehaviour, permissionsOf } from "./mock-behaviour.mjs";
+import { asLine, logSource } from "./mock-logs.mjs";
 
 const { values: options } = parseArgs({
   options: {
@@ -476,6 +477,7 @@ function sources() {
     },
     { id: "falco_http", kind: "falco_http", description: "POST /falco on 127.0.0.1:18000", state: "waiting", since: iso(5 * 3_600_000), last_error: null, last_received: null, lag_seconds: null, received_total: 0, received_bytes_total: 0, outcomes: { stored: 0, invalid: {}, dropped: {}, filtered: 0, duplicate: 0, observed: 0 }, queue: { length: 0, capacity: 33554432 }, position: null },
     { id: "file:events", kind: "file", description: "/var/log/falco/events.json", state: "running", since: iso(86_400_000), last_error: null, last_received: iso(64_000), lag_seconds: 1.4, received_total: 20_311, received_bytes_total: 18_900_112, outcomes: { stored: 20_011, invalid: { not_json: 0 }, dropped: {}, filtered: 0, duplicate: 300, observed: 0 }, queue: { length: 0, capacity: 33554432 }, position: "inode=1181,offset=18900112" },
+    logSource(CONTAINERS, iso(5 * 3_600_000)),
   ];
 }
 
@@ -597,7 +599,10 @@ async function route(request, response, url, send, problem) {
       views.push(view);
       return send(201, view);
     }
-    case "GET /api/events": return send(200, events(search));
+    case "GET /api/events": {
+      const page = events(search);
+      return send(200, search.get("kind") === "log" ? { ...page, items: page.items.map(asLine) } : page);
+    }
     case "GET /api/events/histogram": return send(200, histogram(search));
     case "GET /api/events/facets": {
       const { counts } = countKinds(search);
@@ -672,7 +677,7 @@ function stream(request, response, search) {
   const timer = setInterval(() => {
     const batch = [];
     for (const last = numberAt(Date.now()); !EMPTY && next < last; next += 1) if (exists(next) && accept[kindOf(next)]) batch.push(eventOf(next));
-    if (batch.length > 0 && types.includes("event")) message("event", { events: batch }, batch[batch.length - 1].id);
+    if (batch.length > 0 && /event|log/.test(types)) message("event", { events: types.includes("log") ? batch.map(asLine) : batch }, batch[batch.length - 1].id);
   }, 500);
   const types = search.get("types") || "alert,event";
   const deaf = types.includes("alert") ? behaviour.listen((alerts) => message("alert", { alerts })) : () => undefined;

@@ -138,6 +138,41 @@ const SHOTS = [
     },
   },
   { name: "events-nothing", path: `/events?q=${encodeURIComponent("rule:nothing-is-called-this")}` },
+  { name: "logs", path: "/logs" },
+  { name: "logs-nothing", path: "/logs?q=nothing-is-called-this" },
+  {
+    name: "logs-paused",
+    path: "/logs",
+    filled: true,
+    act: async (page) => {
+      await page.waitForSelector(".log-row");
+      await page.hover(".log-box");
+      await page.mouse.wheel(0, -700);
+      await page.waitForSelector(".log-waiting");
+      await page.waitForTimeout(2_500);
+    },
+  },
+  {
+    name: "logs-line",
+    path: "/logs",
+    filled: true,
+    act: async (page) => {
+      await page.waitForSelector(".log-row");
+      for (const key of ["k", "k", "Enter"]) await page.keyboard.press(key);
+      await page.waitForSelector(".log-detail");
+      await page.waitForTimeout(300);
+    },
+  },
+  { name: "logs-panes", path: "/logs?c=web-frontend-1&c=", filled: true },
+  {
+    name: "logs-containers",
+    path: "/logs",
+    act: async (page) => {
+      await page.click(".picker-btn");
+      await page.waitForSelector(".picker");
+      await page.waitForTimeout(500);
+    },
+  },
   { name: "containers", path: "/containers" },
   { name: "containers-none", path: "/containers?q=nothing-is-called-this" },
   {
@@ -151,7 +186,7 @@ const SHOTS = [
     },
   },
   { name: "container-unknown", path: "/containers/no-such-container" },
-  ...["behaviour", "alerts"].map((tab) => ({
+  ...["behaviour", "alerts", "logs"].map((tab) => ({
     name: `container-${tab}`,
     path: "/containers",
     filled: true,
@@ -159,7 +194,7 @@ const SHOTS = [
       await page.click(".container-name a");
       await page.waitForSelector(".page-tabs");
       await page.goto(`${page.url()}?tab=${tab}`);
-      await page.waitForSelector(tab === "alerts" ? ".container-newest, .empty" : ".tree-row, .empty");
+      await page.waitForSelector({ alerts: ".container-newest, .empty", logs: ".log-excerpt, .empty" }[tab] ?? ".tree-row, .empty");
       await settle(page);
     },
   })),

@@ -6,7 +6,8 @@
  *
  * With `--empty` it looks at a server that has no events yet, and leaves one test event there. Without, the server
  * holds events of several priorities, rules and containers over the last day; what else it needs (alerts, a profile,
- * users, tokens, silences) it makes for itself, under names of its own. The password may come from
+ * users, tokens, silences) it makes for itself, under names of its own. The Logs page is walked through where containers
+ * print: at least two, of which one goes on printing. The password may come from
  * QUAYWATCH_PASSWORD. Every step waits for what it needs, however busy the machine is, and asks the server whether
  * the page has told the truth. `--pictures` takes one of every step that fails.
  * Ends with code 1 when a step failed.
@@ -20,10 +21,11 @@ import { eventSteps } from "./walk/events.mjs";
 import { everywhereSteps } from "./walk/everywhere.mjs";
 import { frameSteps, leavingSteps } from "./walk/frame.mjs";
 import { base, browser, failures, options, page, signIn, stepsTaken } from "./walk/harness.mjs";
+import { logSteps } from "./walk/logs.mjs";
 
 const parts = options.empty
   ? { empty: emptySteps }
-  : { frame: frameSteps, events: eventSteps, access: accessSteps, alerts: alertSteps, silences: silenceSteps, behaviour: behaviourSteps, everywhere: everywhereSteps, token: tokenEnds, leaving: leavingSteps };
+  : { frame: frameSteps, events: eventSteps, logs: logSteps, access: accessSteps, alerts: alertSteps, silences: silenceSteps, behaviour: behaviourSteps, everywhere: everywhereSteps, token: tokenEnds, leaving: leavingSteps };
 const chosen = options.parts.split(",").filter(Boolean);
 if (options.only || (chosen.length > 0 && !chosen.includes("frame"))) {
   await page.goto(new URL("/login", base).href);

@@ -21,7 +21,7 @@ export async function emptySteps() {
     });
   }
 
-  for (const where of ["/alerts", "/profiles"]) {
+  for (const where of ["/alerts", "/logs", "/profiles"]) {
     await step(`${where} says what fills it`, async () => {
       await open(where);
       await page.waitForSelector(".empty .code pre");

@@ -75,7 +75,7 @@ export async function frameSteps() {
 
   await step("every link of the frame leads to its page", async () => {
     await open("/");
-    for (const [name, there] of [["Alerts", "/alerts"], ["Events", "/events"], ["Containers", "/containers"], ["Profiles", "/profiles"], ["Sources", "/sources"], ["Overview", "/"]]) {
+    for (const [name, there] of [["Alerts", "/alerts"], ["Events", "/events"], ["Logs", "/logs"], ["Containers", "/containers"], ["Profiles", "/profiles"], ["Sources", "/sources"], ["Overview", "/"]]) {
       await page.click(`.nav .nav-link:has-text("${name}")`);
       await until(() => path() === there, `${name} leads to ${path()}`);
     }

@@ -31,7 +31,7 @@ export interface StreamOptions {
   query?: string;
   priority?: string;
   /** What it brings beside heartbeats; everything when absent. */
-  types?: "alert" | "event";
+  types?: "alert" | "event" | "log";
   /** Start after this event. */
   lastEventId?: string;
 }
@@ -70,6 +70,11 @@ export class EventStream {
   ) {
     this.lastEventId = options.lastEventId;
     this.connect();
+  }
+
+  /** The newest thing it knows of: where another stream can go on. */
+  get position(): string | undefined {
+    return this.lastEventId;
   }
 
   /** Ends the stream for good. */

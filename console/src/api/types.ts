@@ -37,6 +37,7 @@ export interface ContainerRef {
 
 export interface QwEvent {
   id: string;
+  kind: "event" | "log";
   time: Time;
   source: string;
   rule: string;
@@ -48,6 +49,10 @@ export interface QwEvent {
   tags: string[];
   output: string;
   output_fields: Record<string, unknown>;
+  /** Of a line of a log: `stdout` or `stderr`. */
+  stream?: string | null;
+  /** Of a line of a log: its level; empty when it does not tell. */
+  severity_text?: string | null;
 }
 
 export interface Page<T> {
@@ -256,6 +261,21 @@ export interface Source {
   /** Events on their way, and the bytes that all sources together may have on their way. */
   queue: { length: number; capacity: number };
   position: string | null;
+  /** How each of the things it reads is read, such as the log of each container. */
+  readers: SourceReader[];
+}
+
+export interface SourceReader {
+  container_id: string;
+  container_name: string;
+  way: "file" | "api" | "none";
+  /** Why it is read that way, or not at all. */
+  why: string;
+  /** Bytes that are there and not yet read; `null` when that cannot be told. */
+  lag_bytes?: number | null;
+  gaps: number;
+  lines: number;
+  last_error?: string | null;
 }
 
 export interface View {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { PRIORITIES } from "../api/types";
-import { PALETTES, PRIORITY_COLORS, type Palette, type ThemeName } from "./palette";
+import { NAME_TEXTS, PALETTES, PRIORITY_COLORS, type Palette, type ThemeName } from "./palette";
 import { preferredLanguage } from "./preferences";
 import { returnPath } from "./session";
 import { isTyping } from "./shortcuts";
@@ -38,6 +38,10 @@ describe.each(["light", "dark"] as ThemeName[])("%s theme", (theme) => {
     ["text", "warningSoft"],
   ] as [keyof Palette, keyof Palette][])("%s can be read on %s", (text, ground) => {
     expect(contrast(colors[text], colors[ground])).toBeGreaterThanOrEqual(4.5);
+  });
+
+  it.each(NAME_TEXTS[theme])("names in %s can be read", (color) => {
+    for (const ground of ["surface", "hover", "selected"] as const) expect(contrast(color, colors[ground])).toBeGreaterThanOrEqual(4.5);
   });
 
   it.each(PRIORITIES)("the mark of %s stands out", (priority) => {

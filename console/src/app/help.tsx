@@ -16,6 +16,14 @@ const KEYS: [readonly string[], string][] = [
   [["?"], "help"],
 ];
 
+/** Keys of the Logs page. */
+const LOG_KEYS: [readonly string[], string][] = [
+  [["f", "End"], "follow"],
+  [["w"], "wrap"],
+  [["h"], "histogram"],
+  [["Enter"], "fields"],
+];
+
 /** Keys of the list of alerts, and of an alert. */
 const ALERT_KEYS: [string, string][] = [
   ["x", "select"],
@@ -88,6 +96,12 @@ export function HelpDialog({ onClose }: { onClose: () => void }) {
                 </dt>
                 <dd>{t(`help.example.${what}`)}</dd>
               </div>
+            ))}
+          </dl>
+          <h3>{t("help.logs")}</h3>
+          <dl className="help-keys">
+            {LOG_KEYS.map(([keys, what]) => (
+              <Keys key={what} keys={keys} text={t(`help.logKey.${what}`)} />
             ))}
           </dl>
         </section>

@@ -46,6 +46,7 @@ export const PAGES: readonly PageEntry[] = [
     },
   },
   { path: "/events", key: "events", icon: "events", place: "bar", letter: "e", permission: "view_events", load: async () => (await import("../pages/events/events")).Events },
+  { path: "/logs", key: "logs", icon: "logs", place: "bar", letter: "l", permission: "view_events", load: async () => (await import("../pages/logs/logs")).Logs },
   {
     path: "/containers",
     key: "containers",
@@ -70,7 +71,7 @@ export const PAGES: readonly PageEntry[] = [
   { path: "/users", key: "users", icon: "users", place: "more", letter: "u", permission: "manage_access", load: async () => (await import("../pages/access/users")).Users },
   { path: "/tokens", key: "tokens", icon: "key", place: "more", letter: "k", permission: "own_tokens", load: async () => (await import("../pages/access/tokens")).Tokens },
   { path: "/sessions", key: "sessions", icon: "screen", place: "more", letter: "n", load: async () => (await import("../pages/access/sessions")).Sessions },
-  { path: "/audit", key: "audit", icon: "audit", place: "more", letter: "l", permission: "read_audit", load: async () => (await import("../pages/access/audit")).Audit },
+  { path: "/audit", key: "audit", icon: "audit", place: "more", letter: "d", permission: "read_audit", load: async () => (await import("../pages/access/audit")).Audit },
   { path: "/settings", key: "settings", icon: "settings", place: "more", letter: "t", load: async () => (await import("../pages/settings/settings")).Settings },
 ];
 

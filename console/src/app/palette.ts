@@ -115,6 +115,18 @@ export const PRIORITY_COLORS: Record<ThemeName, Record<Priority, string>> = {
   },
 };
 
+/** Names of containers in lists of logs, which take turns in them. */
+export const NAME_TEXTS: Record<ThemeName, readonly string[]> = {
+  light: ["#0b5f8a", "#7a3e00", "#6b2fa0", "#1c6132", "#9a1d57", "#3a4ea8", "#5e5200", "#8a2b12"],
+  dark: ["#7cc4f0", "#eab676", "#c9a6f5", "#86d39b", "#f39ac0", "#a5b6ff", "#d6cc6a", "#f2a48c"],
+};
+
+/** The 16 colours that programs name in their output; each is moved until it can be read where it stands. */
+export const ANSI_COLORS: readonly string[] = [
+  "#000000", "#cd3131", "#0b8a3c", "#a68a00", "#2472c8", "#bc3fbc", "#0e8aa0", "#c5c5c5",
+  "#666666", "#f14c4c", "#23d18b", "#e5c23b", "#3b8eea", "#d670d6", "#29b8db", "#f5f5f5",
+];
+
 const kebab = (name: string) => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 
 /** Hands the colours of `theme` to the style sheets. */
@@ -123,6 +135,7 @@ export function applyPalette(theme: ThemeName, root: HTMLElement): void {
   for (const [name, value] of Object.entries(PRIORITY_COLORS[theme])) {
     root.style.setProperty(`--qw-priority-${name.toLowerCase()}`, value);
   }
+  NAME_TEXTS[theme].forEach((color, index) => root.style.setProperty(`--qw-name-${index}`, color));
   root.style.colorScheme = theme;
   root.dataset.theme = theme;
 }

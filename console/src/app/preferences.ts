@@ -13,6 +13,9 @@ export const LANGUAGE_NAMES: Record<Language, string> = { en: "English", "zh-CN"
 
 export const DEFAULT_COLUMNS = ["time", "priority", "rule", "container.name", "proc.name", "output"];
 
+export const LOG_TIMES = ["clock", "date", "none"] as const;
+export type LogTimes = (typeof LOG_TIMES)[number];
+
 interface Preferences {
   theme: ThemeChoice;
   language: Language;
@@ -21,6 +24,11 @@ interface Preferences {
   widths: Record<string, number>;
   /** Facets beside the list of events. */
   facetsOpen: boolean;
+  /** Lines of logs: wrapped, with how much of their time, below their histogram. */
+  logWrap: boolean;
+  logTimes: LogTimes;
+  /** `null` where there is room for it. */
+  logHistogram: boolean | null;
   /** Priorities left out of charts, so that the rare ones can be seen beside the frequent. */
   hiddenPriorities: Priority[];
   setTheme(theme: ThemeChoice): void;
@@ -30,6 +38,7 @@ interface Preferences {
   setWidth(column: string, width: number | null): void;
   resetWidths(): void;
   setFacetsOpen(open: boolean): void;
+  setLogs(change: Partial<Pick<Preferences, "logWrap" | "logTimes" | "logHistogram">>): void;
   togglePriority(priority: Priority): void;
 }
 
@@ -50,6 +59,9 @@ export const usePreferences = create<Preferences>()(
       columns: DEFAULT_COLUMNS,
       widths: {},
       facetsOpen: true,
+      logWrap: true,
+      logTimes: "clock",
+      logHistogram: null,
       hiddenPriorities: [],
       setTheme: (theme) => set({ theme }),
       setLanguage: (language) => set({ language }),
@@ -58,6 +70,7 @@ export const usePreferences = create<Preferences>()(
         set(({ widths: { [column]: _, ...rest } }) => ({ widths: width === null ? rest : { ...rest, [column]: width } })),
       resetWidths: () => set({ widths: {} }),
       setFacetsOpen: (facetsOpen) => set({ facetsOpen }),
+      setLogs: (change) => set(change),
       togglePriority: (priority) =>
         set(({ hiddenPriorities }) => ({
           hiddenPriorities: hiddenPriorities.includes(priority)

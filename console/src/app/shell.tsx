@@ -42,7 +42,7 @@ export function Shell() {
   const navigate = useNavigate();
   const load = useSessionLoad();
   const main = useRef<HTMLElement>(null);
-  const compact = useNarrow(1100);
+  const compact = useNarrow(1280);
   const [helpOpen, setHelpOpen] = useState(false);
   const openHelp = useCallback(() => setHelpOpen(true), []);
   const [commandOpen, setCommandOpen] = useState(false);

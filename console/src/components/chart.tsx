@@ -6,7 +6,7 @@ import { PRIORITIES, type Histogram } from "../api/types";
 import { usePreferences } from "../app/preferences";
 import { totals } from "../lib/buckets";
 import { formatCompact } from "../lib/format";
-import { PriorityShape } from "./priority";
+import { priorityName, PriorityShape } from "./priority";
 import type { HistogramChartProps } from "./histogram-chart";
 import "./chart.css";
 
@@ -23,7 +23,7 @@ export const HistogramPlot = memo(function HistogramPlot(props: Omit<HistogramCh
 });
 
 /** Which shape and colour is which priority, with its count; a click takes a priority out of the charts or back. */
-export function PriorityLegend({ histogram }: { histogram: Histogram | undefined }) {
+export function PriorityLegend({ histogram, levels }: { histogram: Histogram | undefined; levels?: boolean }) {
   const { t, i18n } = useTranslation();
   const hidden = usePreferences((state) => state.hiddenPriorities);
   const toggle = usePreferences((state) => state.togglePriority);
@@ -33,17 +33,18 @@ export function PriorityLegend({ histogram }: { histogram: Histogram | undefined
     <ul className="legend" aria-label={t("chart.legend")}>
       {PRIORITIES.filter((priority) => sums[priority] > 0).map((priority) => {
         const shown = !hidden.includes(priority);
+        const name = priorityName(priority, levels, t);
         return (
           <li key={priority}>
             <button
               type="button"
               className={shown ? "legend-entry" : "legend-entry legend-hidden"}
               aria-pressed={shown}
-              title={t(shown ? "chart.hide" : "chart.show", { priority: t(`priority.${priority}`) })}
+              title={t(shown ? "chart.hide" : "chart.show", { priority: name })}
               onClick={() => toggle(priority)}
             >
               <PriorityShape priority={priority} />
-              <span className="legend-name">{t(`priority.${priority}`)}</span>
+              <span className="legend-name">{name}</span>
               <span className="nums legend-count">{formatCompact(sums[priority], i18n.language)}</span>
             </button>
           </li>

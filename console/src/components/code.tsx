@@ -2,7 +2,7 @@
 
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
-import { Icon } from "./icon";
+import { Icon, type IconName } from "./icon";
 import { toast } from "./toast";
 
 /** Copies `text`; also where the clipboard API is closed (plain HTTP on another host). */
@@ -24,7 +24,7 @@ export async function copyText(text: string): Promise<boolean> {
   }
 }
 
-export function CopyButton({ text, label, small = true }: { text: string | (() => string); label?: string; small?: boolean }) {
+export function CopyButton({ text, label, icon = "copy", small = true }: { text: string | (() => string); label?: string; icon?: IconName; small?: boolean }) {
   const { t } = useTranslation();
   const [copied, setCopied] = useState(false);
   const copy = async () => {
@@ -36,11 +36,11 @@ export function CopyButton({ text, label, small = true }: { text: string | (() =
   const name = copied ? t("common.copied") : (label ?? t("common.copy"));
   return small ? (
     <button type="button" className="icon-btn" aria-label={name} title={name} onClick={() => void copy()}>
-      <Icon name={copied ? "check" : "copy"} size={14} />
+      <Icon name={copied ? "check" : icon} size={14} />
     </button>
   ) : (
     <button type="button" className="btn" onClick={() => void copy()}>
-      <Icon name={copied ? "check" : "copy"} />
+      <Icon name={copied ? "check" : icon} />
       {name}
     </button>
   );

@@ -12,19 +12,22 @@ import { useTheme } from "../app/theme";
 import { PRIORITIES, type Histogram } from "../api/types";
 import { axisLabels, totals } from "../lib/buckets";
 import { formatClock, formatCompact, formatCount, formatDateTime } from "../lib/format";
+import { priorityName } from "./priority";
 
 use([BarChart, GridComponent, TooltipComponent, CanvasRenderer]);
 
 export interface HistogramChartProps {
   histogram: Histogram;
   height: number;
+  /** Calls what is urgent by the levels of logs. */
+  levels?: boolean;
   /** Called with the ends of the stretch that was selected, in milliseconds. */
   onSelect?: (start: number, end: number) => void;
 }
 
 const SIDE = { left: 46, right: 10, top: 10, bottom: 22 };
 
-export default function HistogramChart({ histogram, height, onSelect }: HistogramChartProps) {
+export default function HistogramChart({ histogram, height, levels, onSelect }: HistogramChartProps) {
   const { t, i18n } = useTranslation();
   const theme = useTheme();
   const element = useRef<HTMLDivElement>(null);
@@ -76,7 +79,7 @@ export default function HistogramChart({ histogram, height, onSelect }: Histogra
             const end = new Date(start.getTime() + step * 1000);
             const rows = PRIORITIES.filter((priority) => (bucket.by_priority[priority] ?? 0) > 0).map(
               (priority) =>
-                `<tr><td><span class="chart-key" style="background:${PRIORITY_COLORS[theme][priority]}"></span>${t(`priority.${priority}`)}</td><td class="num">${formatCount(bucket.by_priority[priority]!, language)}</td></tr>`,
+                `<tr><td><span class="chart-key" style="background:${PRIORITY_COLORS[theme][priority]}"></span>${priorityName(priority, levels, t)}</td><td class="num">${formatCount(bucket.by_priority[priority]!, language)}</td></tr>`,
             );
             return `<div class="chart-tip"><strong>${formatDateTime(start)} – ${formatClock(end)}</strong><table>${rows.join("")}<tr class="chart-tip-total"><td>${t("chart.total")}</td><td class="num">${formatCount(bucket.total, language)}</td></tr></table></div>`;
           },

@@ -36,6 +36,11 @@ export function PriorityShape({ priority }: { priority: Priority }) {
   );
 }
 
+/** What a priority is called; `levels` by the words of logs. */
+export function priorityName(priority: Priority, levels: boolean | undefined, t: (key: string) => string): string {
+  return levels ? t(`level.${priority}`) : t(`priority.${priority}`);
+}
+
 /** Shape and name. */
 export function PriorityMark({ priority }: { priority: Priority }) {
   const { t } = useTranslation();

@@ -52,6 +52,16 @@ export function Loading({ rows = 6 }: { rows?: number }) {
   );
 }
 
+/** In place of data that is not there: an error, or that it is on its way. */
+export function Awaited({ error, rows, onRetry }: { error: unknown; rows?: number; onRetry: () => void }) {
+  if (!error) return <Loading rows={rows} />;
+  return (
+    <div className="panel-body">
+      <ErrorBox error={error} onRetry={onRetry} />
+    </div>
+  );
+}
+
 interface EmptyProps {
   title: string;
   text?: ReactNode;

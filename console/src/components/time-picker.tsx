@@ -1,12 +1,13 @@
 /** The stretch of time a page speaks of: a preset that moves with the clock, or two fixed ends. */
 
-import { DatePicker, Popover } from "antd";
+import { DatePicker } from "antd";
 import dayjs, { type Dayjs } from "dayjs";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { formatDateTime, formatZone } from "../lib/format";
 import { absoluteRange, fixRange, presetOf, PRESETS, type Range } from "../lib/range";
 import { serverNow } from "../api/client";
+import { Drop } from "./drop";
 import { Icon } from "./icon";
 
 interface TimePickerProps {
@@ -16,27 +17,25 @@ interface TimePickerProps {
 
 export function TimePicker({ range, onChange }: TimePickerProps) {
   const { t } = useTranslation();
-  const [open, setOpen] = useState(false);
-  const choose = (next: Range) => {
-    setOpen(false);
-    onChange(next);
-  };
+  const label = useRangeLabel(range);
   return (
-    <Popover
-      open={open}
-      onOpenChange={setOpen}
-      trigger="click"
-      placement="bottomRight"
-      arrow={false}
-      destroyOnHidden
-      content={<Choice range={range} onChoose={choose} />}
+    <Drop
+      className="btn time-btn"
+      aria-label={`${t("time.range")}: ${label}`}
+      content={(close) => (
+        <Choice
+          range={range}
+          onChoose={(next) => {
+            close();
+            onChange(next);
+          }}
+        />
+      )}
     >
-      <button type="button" className="btn time-btn" aria-label={`${t("time.range")}: ${useRangeLabel(range)}`} aria-expanded={open}>
-        <Icon name="clock" />
-        <span className="nums truncate">{useRangeLabel(range)}</span>
-        <Icon name="chevron" size={12} />
-      </button>
-    </Popover>
+      <Icon name="clock" />
+      <span className="nums truncate">{label}</span>
+      <Icon name="chevron" size={12} />
+    </Drop>
   );
 }
 

@@ -1,5 +1,6 @@
 /** Addresses of pages with what they should show. */
 
+import { changed } from "./address";
 import { quoteValue } from "../query/edit";
 
 export interface EventsLink {
@@ -19,6 +20,23 @@ export function eventsLink({ query, from, to, event, live }: EventsLink): string
   if (event) search.set("event", event);
   const text = search.toString();
   return text ? `/events?${text}` : "/events";
+}
+
+export interface LogsLink {
+  /** Names of containers; all when empty. */
+  containers?: readonly string[];
+  query?: string;
+  from?: string;
+  to?: string;
+  /** Point in time around which lines are shown. */
+  at?: string;
+  /** Id of the line to mark. */
+  line?: string;
+}
+
+export function logsLink({ containers = [], query = "", from = "", to = "", at = "", line = "" }: LogsLink): string {
+  const search = changed(new URLSearchParams(), { q: query, c: containers.join(","), from, to, at, line }).toString();
+  return search ? `/logs?${search}` : "/logs";
 }
 
 /** A query for one value of one field. */

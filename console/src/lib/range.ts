@@ -57,6 +57,13 @@ export function presetOf(range: Range): string | null {
   return match ? match[1]! : null;
 }
 
+/** Twice the stretch, around the same middle, not beyond `latest`. */
+export function widened({ start, end }: FixedRange, latest: number): Range {
+  const half = (end - start) / 2;
+  const last = Math.min(end + half, latest);
+  return absoluteRange(last - 4 * half, last);
+}
+
 /** The range between two times. */
 export function absoluteRange(start: number, end: number): Range {
   return { from: new Date(start).toISOString(), to: new Date(end).toISOString() };

@@ -9,7 +9,7 @@ import { AUDIT_OUTCOMES, type AuditEntry, type AuditState, type Page } from "../
 import { SEARCH_ID } from "../../app/shortcuts";
 import { Icon } from "../../components/icon";
 import { Menu } from "../../components/menu";
-import { Empty, ErrorBox, errorText, Loading } from "../../components/states";
+import { Awaited, Empty, errorText } from "../../components/states";
 import { TimePicker } from "../../components/time-picker";
 import { ExactTime } from "../../components/time";
 import { toast } from "../../components/toast";
@@ -91,12 +91,7 @@ export function Audit() {
             ))}
           </select>
         </div>
-        {error && !data && (
-          <div className="panel-body">
-            <ErrorBox error={error} onRetry={() => void refetch()} />
-          </div>
-        )}
-        {!data && !error && <Loading rows={8} />}
+        {!data && <Awaited error={error} rows={8} onRetry={() => void refetch()} />}
         {data && entries.length === 0 && !hasNextPage && <Empty title={t("audit.none")} text={t("audit.noneText")} />}
         {entries.length > 0 && (
           <div className="table-wrap" tabIndex={0} role="region" aria-label={t("nav.audit")}>

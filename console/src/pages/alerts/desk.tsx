@@ -40,6 +40,8 @@ export function useDesk(onActed?: (alerts: readonly Alert[]) => void): Desk {
   const [question, setQuestion] = useState<{ kind: Question; alerts: readonly Alert[] } | null>(null);
 
   const last = useRef<{ at: number; run: () => void } | null>(null);
+  /** What is on its way to the server: it is undone once it is there. */
+  const sending = useRef<Promise<void>>(Promise.resolve());
 
   const send = useCallback(
     async (ids: number[], triage: Triage) => {
@@ -81,7 +83,7 @@ export function useDesk(onActed?: (alerts: readonly Alert[]) => void): Desk {
       };
       const ids = alerts.map(({ id }) => id);
       last.current = null;
-      send(ids, triage)
+      sending.current = send(ids, triage)
         .then((answered) => {
           const canUndo = undoOf(alerts, triage).length > 0;
           const values = { count: alerts.length, id: ids[0], assignee: triage.action === "assign" ? (triage.assignee ?? t("triage.nobody")) : "" };
@@ -114,9 +116,11 @@ export function useDesk(onActed?: (alerts: readonly Alert[]) => void): Desk {
   );
 
   const undo = useCallback(() => {
-    const recent = last.current && Date.now() - last.current.at < UNDO_MS ? last.current : null;
-    if (recent) recent.run();
-    else toast(t("triage.nothingToUndo"), "error");
+    void sending.current.then(() => {
+      const recent = last.current && Date.now() - last.current.at < UNDO_MS ? last.current : null;
+      if (recent) recent.run();
+      else toast(t("triage.nothingToUndo"), "error");
+    });
   }, [t]);
 
   const done = () => setQuestion(null);

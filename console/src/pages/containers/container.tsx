@@ -12,18 +12,19 @@ import { CopyButton } from "../../components/code";
 import { Icon } from "../../components/icon";
 import { PriorityMark } from "../../components/priority";
 import { Prose } from "../../components/prose";
-import { Empty, ErrorBox, Loading, TestEventButton } from "../../components/states";
+import { Awaited, Empty, ErrorBox, Loading, TestEventButton } from "../../components/states";
 import { ExactTime, RelativeTime } from "../../components/time";
 import { formatCount, formatRate } from "../../lib/format";
 import { containerQuery, eventsLink } from "../../lib/links";
 import { absoluteRange } from "../../lib/range";
 import { BehaviourView } from "../behaviour/behaviour-view";
 import { plainOutput } from "../events/columns";
+import { ContainerLogs } from "../logs/container-logs";
 import { ContainerState } from "./container-state";
 import "./containers.css";
 
 const SPANS = ["1h", "24h", "7d"] as const;
-const TABS = ["activity", "alerts", "behaviour"] as const;
+const TABS = ["activity", "alerts", "logs", "behaviour"] as const;
 const NEWEST = 25;
 const ALERTS = 200;
 
@@ -134,6 +135,7 @@ export function ContainerPage() {
         ))}
       </div>
       {tab === "behaviour" && <BehaviourView id={data.id || data.name} container={query} />}
+      {tab === "logs" && <ContainerLogs name={data.name} />}
       {tab === "alerts" && <ContainerAlerts data={alerts.data} error={alerts.error} onRetry={() => void alerts.refetch()} />}
       {tab === "activity" && <div className="container-grid">
         <div className="container-main">
@@ -274,12 +276,7 @@ function ContainerAlerts({ data, error, onRetry }: { data: AlertPage | undefined
   const items = [...(data?.items ?? [])].sort((a, b) => Number(a.state === "closed") - Number(b.state === "closed"));
   return (
     <section className="panel" aria-label={t("nav.alerts")}>
-      {Boolean(error) && !data && (
-        <div className="panel-body">
-          <ErrorBox error={error} onRetry={onRetry} />
-        </div>
-      )}
-      {!data && !error && <Loading rows={5} />}
+      {!data && <Awaited error={error} rows={5} onRetry={onRetry} />}
       {data && items.length === 0 && <Empty title={t("container.noAlerts")} text={t("container.noAlertsText")} />}
       <ul className="container-newest">
         {items.map((alert) => (

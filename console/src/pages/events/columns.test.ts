@@ -3,6 +3,7 @@ import type { QwEvent } from "../../api/types";
 import { allFields, fieldText, minimumWidth, NARROWEST, plainOutput, tracksOf, WIDEST, widthWithin } from "./columns";
 
 const event = {
+  kind: "event",
   id: "1",
   time: "2026-11-21T10:00:00Z",
   source: "syscall",

@@ -13,11 +13,15 @@ import { PriorityMark } from "../../components/priority";
 import { ErrorBox, Loading } from "../../components/states";
 import { fullTime, RelativeTime } from "../../components/time";
 import { formatDateTime, formatZone } from "../../lib/format";
-import { containerLink, eventsLink, fieldQuery } from "../../lib/links";
+import { containerLink, eventsLink, fieldQuery, logsLink } from "../../lib/links";
 import { absoluteRange } from "../../lib/range";
-import { filterState, type FilterMode } from "../../query/edit";
+import type { FilterMode } from "../../query/edit";
 import { allFields } from "./columns";
+import { FilterButtons } from "./filter-buttons";
 import type { Tab } from "./url-state";
+
+/** How far before and after an event its container's log is looked at. */
+const LOGS_AROUND_MS = 1_800_000;
 
 interface EventDrawerProps {
   id: string | null;
@@ -185,6 +189,12 @@ function Summary({ event, query, onFilter }: EventDrawerProps & { event: QwEvent
             {t("event.around")}
           </Link>
         )}
+        {container.name && container.id !== "host" && (
+          <Link className="btn" to={logsLink({ containers: [container.name], at: event.time, ...absoluteRange(at - LOGS_AROUND_MS, at + LOGS_AROUND_MS) })}>
+            <Icon name="logs" />
+            {t("event.logs")}
+          </Link>
+        )}
         <Link className="btn" to={eventsLink({ query: fieldQuery("rule", event.rule), from: "now-24h", to: "now" })}>
           <Icon name="filter" />
           {t("event.sameRule")}
@@ -231,36 +241,6 @@ function Fields({ event, query, columns, onFilter, onColumn }: EventDrawerProps 
         {found.length === 0 && <p className="muted">{t("common.nothing")}</p>}
       </dl>
     </>
-  );
-}
-
-interface FilterButtonsProps {
-  field: string;
-  value: string;
-  query: string;
-  onFilter: EventDrawerProps["onFilter"];
-}
-
-function FilterButtons({ field, value, query, onFilter }: FilterButtonsProps) {
-  const { t } = useTranslation();
-  const state = filterState(query, field, value);
-  const what = `${field} ${value}`;
-  return (
-    <span className="fact-actions">
-      {(["include", "exclude"] as const).map((mode) => (
-        <button
-          key={mode}
-          type="button"
-          className="icon-btn icon-btn-small"
-          aria-pressed={state === mode}
-          aria-label={t(`events.${mode}Value`, { value: what })}
-          title={t(`events.${mode}`)}
-          onClick={() => onFilter(field, value, mode)}
-        >
-          <Icon name={mode === "include" ? "plus" : "minus"} size={13} />
-        </button>
-      ))}
-    </span>
   );
 }
 

@@ -5,11 +5,10 @@ import { Drawer } from "antd";
 import { useCallback, useEffect, useMemo, useState, useSyncExternalStore } from "react";
 import { useTranslation } from "react-i18next";
 import { Link, useSearchParams } from "react-router";
-import { ApiError, get, serverNow } from "../../api/client";
+import { get, serverNow } from "../../api/client";
 import type { EventPage, Histogram, QwEvent } from "../../api/types";
 import { usePreferences } from "../../app/preferences";
 import { isTyping } from "../../app/shortcuts";
-import { HistogramPlot, PriorityLegend } from "../../components/chart";
 import { Icon } from "../../components/icon";
 import { Empty, ErrorBox, TestEventButton } from "../../components/states";
 import { TimePicker } from "../../components/time-picker";
@@ -22,9 +21,11 @@ import { curlCommand } from "../sources/connect";
 import { EventDrawer } from "./event-drawer";
 import { EventPages } from "./event-pages";
 import { EventTable } from "./event-table";
+import { ExportMenu } from "./export-menu";
 import { FacetRail } from "./facet-rail";
+import { histogramTotal, HistogramPanel } from "./histogram-panel";
 import { QueryBar } from "./query-bar";
-import { ColumnsMenu, ExportMenu, ViewsMenu } from "./toolbar";
+import { ColumnsMenu, ViewsMenu } from "./toolbar";
 import { readState, writeState, type EventsState, type Order } from "./url-state";
 import { useLive, type Live } from "./use-live";
 import "./events.css";
@@ -112,7 +113,6 @@ export function Events() {
     [preferences, update],
   );
   const setRange = useCallback((range: Range) => update({ range, live: false }), [update]);
-  const zoom = useCallback((start: number, end: number) => setRange(absoluteRange(start, end)), [setRange]);
   const step = useCallback(
     (by: 1 | -1) => {
       buffer?.hold();
@@ -140,7 +140,7 @@ export function Events() {
     return () => document.removeEventListener("keydown", onKey);
   }, [step, active, rowAt, onSelect, state.event, update]);
 
-  const total = histogram.data?.total ?? histogram.data?.buckets.reduce((sum, bucket) => sum + bucket.total, 0);
+  const total = histogramTotal(histogram.data);
   const filters = conjuncts(query).length;
   const error = live ? null : pages.error;
   const facets = <FacetRail query={query} range={fixed} onQuery={setQuery} />;
@@ -186,24 +186,7 @@ export function Events() {
         </div>
       </div>
 
-      <section className="panel events-histogram" aria-label={t("events.histogram")}>
-        <div className="histogram-head">
-          <span className="histogram-total nums">
-            {total === undefined ? "…" : t("events.total", { count: total, shown: formatCount(total, i18n.language) })}
-            {histogram.data?.complete === false && <span className="muted"> {t("events.estimated")}</span>}
-          </span>
-          <span className="spacer" />
-          {!narrow && <PriorityLegend histogram={histogram.data} />}
-          <button type="button" className="btn btn-small btn-quiet" onClick={() => setRange(widened(fixed))}>
-            {t("events.zoomOut")}
-          </button>
-        </div>
-        {histogram.error && !histogram.data ? (
-          isSyntax(histogram.error) ? null : <ErrorBox error={histogram.error} onRetry={() => void histogram.refetch()} />
-        ) : (
-          <HistogramPlot histogram={histogram.data} height={narrow ? 76 : 104} onSelect={zoom} />
-        )}
-      </section>
+      <HistogramPanel histogram={histogram} fixed={fixed} narrow={narrow} onRange={setRange} />
 
       <div className={showRail ? "events-body events-body-rail" : "events-body"}>
         {showRail && (
@@ -434,12 +417,3 @@ function rangeAfter(last: QwEvent | undefined, fixed: FixedRange, order: Order):
   const at = Date.parse(last.time);
   return order === "desc" ? absoluteRange(fixed.start, at + 1) : absoluteRange(at, fixed.end);
 }
-
-/** Twice the stretch, around the same middle, not beyond now. */
-function widened({ start, end }: FixedRange): Range {
-  const half = (end - start) / 2;
-  const latest = Math.min(end + half, serverNow());
-  return absoluteRange(latest - 4 * half, latest);
-}
-
-const isSyntax = (error: unknown) => error instanceof ApiError && error.code === "query_syntax";

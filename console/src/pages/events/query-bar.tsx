@@ -22,12 +22,14 @@ interface Suggestion {
 interface QueryBarProps {
   query: string;
   onSubmit: (query: string) => void;
+  /** Completes values that lines of logs have; those of events when absent. */
+  kind?: "log";
 }
 
 const CHECK_DELAY_MS = 220;
 const MAX_SUGGESTIONS = 12;
 
-export const QueryBar = memo(function QueryBar({ query, onSubmit }: QueryBarProps) {
+export const QueryBar = memo(function QueryBar({ query, onSubmit, kind }: QueryBarProps) {
   const { t } = useTranslation();
   const [draft, setDraft] = useState(query);
   const [caret, setCaret] = useState(query.length);
@@ -55,7 +57,7 @@ export const QueryBar = memo(function QueryBar({ query, onSubmit }: QueryBarProp
   const problemStart = problem ? indexOfByte(draft, problem.position ?? 0) : 0;
   const problemEnd = problem ? Math.max(indexOfByte(draft, (problem.position ?? 0) + (problem.length ?? 1)), problemStart + 1) : 0;
 
-  const suggestions = useSuggestions(draft, caret, open);
+  const suggestions = useSuggestions(draft, caret, open, kind);
   const shown = open && suggestions.items.length > 0;
 
   const submit = (text: string) => {
@@ -135,7 +137,7 @@ export const QueryBar = memo(function QueryBar({ query, onSubmit }: QueryBarProp
             id={SEARCH_ID}
             className="query-input"
             value={draft}
-            placeholder={t("events.queryPlaceholder")}
+            placeholder={t(kind === "log" ? "logs.queryPlaceholder" : "events.queryPlaceholder")}
             aria-label={t("events.query")}
             role="combobox"
             aria-expanded={shown}
@@ -231,15 +233,15 @@ function Mirror({ text, from, to }: { text: string; from: number; to: number }) 
   ));
 }
 
-function useSuggestions(draft: string, caret: number, open: boolean): { items: Suggestion[]; start: number; end: number } {
+function useSuggestions(draft: string, caret: number, open: boolean, kind: "log" | undefined): { items: Suggestion[]; start: number; end: number } {
   const { t } = useTranslation();
   const context = useMemo(() => completionAt(draft, caret), [draft, caret]);
   const fields = useQueryFields();
   const prefix = useDebounced(context.prefix, 120);
   const values = useQuery({
-    queryKey: ["query-values", context.field, prefix],
+    queryKey: ["query-values", context.field, prefix, kind],
     queryFn: ({ signal }) =>
-      get<{ items: string[] }>("/api/query/values", { field: context.field, prefix, limit: 20 }, signal),
+      get<{ items: string[] }>("/api/query/values", { field: context.field, kind, prefix, limit: 20 }, signal),
     enabled: open && context.kind === "value",
     staleTime: 30_000,
     placeholderData: keepPreviousData,

@@ -1,21 +1,20 @@
-/** What can be done with the list as a whole: saved views, columns, export. */
+/** What can be done with the list as a whole: saved views, columns. */
 
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Checkbox, Modal, Popover } from "antd";
 import { useState, type KeyboardEvent } from "react";
 import { useTranslation } from "react-i18next";
 import { useNavigate } from "react-router";
-import { get, patch, post, remove, urlWith } from "../../api/client";
+import { get, patch, post, remove } from "../../api/client";
 import type { Page, View } from "../../api/types";
 import { DEFAULT_COLUMNS, usePreferences } from "../../app/preferences";
 import { useCan, useSession } from "../../app/session";
+import { Drop } from "../../components/drop";
 import { Icon, type IconName } from "../../components/icon";
-import { Menu } from "../../components/menu";
 import { errorText } from "../../components/states";
 import { toast } from "../../components/toast";
-import type { FixedRange } from "../../lib/range";
 import { useQueryFields } from "./query-bar";
-import { viewState, type EventsState, type Order } from "./url-state";
+import { viewState, type EventsState } from "./url-state";
 
 /** Where a popover would leave the window, it is moved, not cut. */
 const INSIDE = { overflow: { adjustX: true, adjustY: true, shiftX: true } };
@@ -244,22 +243,11 @@ interface ColumnsMenuProps {
 
 export function ColumnsMenu({ columns, onColumns }: ColumnsMenuProps) {
   const { t } = useTranslation();
-  const [open, setOpen] = useState(false);
   return (
-    <Popover
-      open={open}
-      onOpenChange={setOpen}
-      trigger="click"
-      placement="bottomRight"
-      arrow={false}
-      destroyOnHidden
-      content={<ColumnChoice columns={columns} onColumns={onColumns} />}
-    >
-      <button type="button" className="btn" aria-expanded={open}>
-        <Icon name="columns" />
-        {t("columns.title")}
-      </button>
-    </Popover>
+    <Drop className="btn" content={() => <ColumnChoice columns={columns} onColumns={onColumns} />}>
+      <Icon name="columns" />
+      {t("columns.title")}
+    </Drop>
   );
 }
 
@@ -328,45 +316,5 @@ function ColumnChoice({ columns, onColumns }: ColumnsMenuProps) {
         {rest.length === 0 && <li className="muted columns-none">{t("common.nothing")}</li>}
       </ul>
     </div>
-  );
-}
-
-interface ExportMenuProps {
-  query: string;
-  range: FixedRange;
-  columns: string[];
-  order: Order;
-}
-
-const FORMATS = ["csv", "json", "ndjson"] as const;
-
-export function ExportMenu({ query, range, columns, order }: ExportMenuProps) {
-  const { t } = useTranslation();
-  const download = (format: string) => {
-    const anchor = document.createElement("a");
-    anchor.href = urlWith("/api/events/export", {
-      query,
-      start: new Date(range.start).toISOString(),
-      end: new Date(range.end).toISOString(),
-      format,
-      columns: columns.join(","),
-      order,
-    });
-    anchor.download = "";
-    anchor.click();
-    toast(t("export.started"));
-  };
-  return (
-    <Menu
-      label={t("export.title")}
-      className="btn"
-      button={
-        <>
-          <Icon name="download" />
-          <span className="btn-text">{t("export.title")}</span>
-        </>
-      }
-      items={FORMATS.map((format) => ({ key: format, label: t(`export.${format}`), onSelect: () => download(format) }))}
-    />
   );
 }

@@ -12,6 +12,7 @@ import { Empty, ErrorBox, Loading, TestEventButton } from "../../components/stat
 import { ExactTime, RelativeTime } from "../../components/time";
 import { formatBytes, formatCompact, formatCount, formatDuration } from "../../lib/format";
 import { curlCommand, falcoDockerCommand, falcoHttpConfiguration, fileConfiguration, sidekickConfiguration } from "./connect";
+import { Readers } from "./readers";
 import { SourceState } from "./source-state";
 import "./sources.css";
 
@@ -96,9 +97,10 @@ function SourceCard({ source }: { source: Source }) {
         </dl>
         <OutcomeTable outcomes={source.outcomes} received={source.received_total} />
       </div>
-      {(source.position || source.last_rejected) && (
+      {source.readers?.length > 0 && <Readers readers={source.readers} />}
+      {((source.position && !source.readers?.length) || source.last_rejected) && (
         <dl className="source-foot small">
-          {source.position && (
+          {source.position && !source.readers?.length && (
             <div>
               <dt className="muted">{t("sources.position")}</dt>
               <dd className="mono">{source.position}</dd>

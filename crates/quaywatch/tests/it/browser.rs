@@ -10,16 +10,18 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use qw_event::Timestamp;
 use qw_testkit::{
+    docker::DockerEngine,
     free_port,
     quaywatch::{PASSWORD, Quaywatch},
-    skip_without,
+    skip_without, wait_for,
 };
 
-use crate::{falco_line, server};
+use crate::{falco_line, logs, server};
 
 /// Events that the walk through the console finds.
 const EVENTS: i64 = 1_500;
@@ -101,6 +103,40 @@ fn alerts_and_behaviour_are_dealt_with_in_the_console_and_every_page_is_accessib
         &quaywatch,
         &["--parts", "alerts,silences,behaviour,everywhere"],
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logs_are_followed_searched_and_seen_in_context_in_the_console() {
+    let Some(console) = Console::found() else {
+        return;
+    };
+    let Some(engine) = DockerEngine::start().await else {
+        return;
+    };
+    let configuration = logs::configuration(&engine, "way: file");
+    let quaywatch = server().configuration(&configuration).start();
+    let forever = |first: usize, line: &str| {
+        format!(
+            "i=0; while true; do i=$((i+1)); {line}; [ $i -gt {first} ] && /bin/busybox usleep 300000; done"
+        )
+    };
+    for (name, line) in [
+        (
+            "shop-web",
+            r#"echo "{\"level\":\"info\",\"message\":\"order taken\",\"order\":$i}""#,
+        ),
+        (
+            "shop-worker",
+            r#"echo "level=warn msg=\"queue is long\" waiting=$i" >&2; printf '\033[32mdone\033[0m with it\n'"#,
+        ),
+    ] {
+        logs::print(&engine, name, &forever(400, line), &[]).await;
+    }
+    wait_for("lines of both", Duration::from_secs(60), || {
+        let counted = quaywatch.get("/api/events/histogram?kind=log&start=now-1h");
+        (counted["total"].as_u64()? > 1_000).then_some(())
+    });
+    console.walk(&quaywatch, &["--parts", "logs"]);
 }
 
 /// Takes whatever is posted to it, and remembers whether a test message was among it.

@@ -16,7 +16,7 @@ use crate::{check_conservation, server};
 /// Long enough for an engine and a server on a machine that does many other things.
 const SOON: Duration = Duration::from_secs(180);
 
-fn configuration(engine: &DockerEngine, logs: &str) -> String {
+pub(crate) fn configuration(engine: &DockerEngine, logs: &str) -> String {
     format!(
         "inventory: {{endpoint: \"{}\"}}\nsources: [{{type: docker, container: none, endpoint: \"{}\"}}]\nlogs: {{enabled: true, {logs}}}\n",
         engine.address(),
@@ -156,7 +156,7 @@ fn reader(quaywatch: &Quaywatch, name: &str) -> Option<Value> {
     readers.find(|reader| reader["container_name"] == name)
 }
 
-async fn print(
+pub(crate) async fn print(
     engine: &DockerEngine,
     name: &str,
     script: &str,
