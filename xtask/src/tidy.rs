@@ -13,12 +13,14 @@ const LAYERS: &[(&str, u8)] = &[
     ("qw-auth", 1),
     ("qw-log", 1),
     ("qw-profile", 1),
+    ("qw-wire", 1),
     ("qw-alerts", 2),
     ("qw-pipeline", 2),
     ("qw-store", 2),
     ("qw-docker", 3),
     ("qw-oci", 3),
     ("qw-oidc", 3),
+    ("qw-tls", 3),
     ("qw-exporters", 4),
     ("qw-inventory", 4),
     ("qw-sinks", 4),
@@ -35,6 +37,8 @@ const ALLOWED: &[(&str, &str)] = &[
     // Alerts are stored with the events that caused them, within one append.
     ("qw-alerts", "qw-store"),
     ("qw-pipeline", "qw-alerts"),
+    // What a format says of a line is told in the words of the reader of log files.
+    ("qw-wire", "qw-log"),
 ];
 
 /// Words that never stand in a lock file: where packages were fetched from is nobody's business.

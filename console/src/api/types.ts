@@ -62,7 +62,8 @@ export interface Page<T> {
 
 export interface EventPage extends Page<QwEvent> {
   complete: boolean;
-  scanned: number;
+  /** Absent for users who see only some containers. */
+  scanned?: number;
 }
 
 export interface Bucket {
@@ -92,7 +93,8 @@ export interface Facet {
 export interface Facets {
   facets: Facet[];
   complete: boolean;
-  scanned: number;
+  /** Absent for users who see only some containers. */
+  scanned?: number;
 }
 
 export interface Setup {

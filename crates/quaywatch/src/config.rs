@@ -18,7 +18,7 @@ use std::{
 pub(crate) use load::from_yaml;
 pub(crate) use load::{Loaded, load, to_yaml};
 use qw_event::Priority;
-use qw_sources::{StartFrom, docker, file, logs, stdin};
+use qw_sources::{StartFrom, docker, file, logs, receivers, stdin};
 use serde::{Deserialize, Serialize};
 
 use crate::units::{Size, Span};
@@ -36,6 +36,8 @@ pub(crate) struct Config {
     pub(crate) sources: Vec<SourceConfig>,
     /// What containers print.
     pub(crate) logs: LogsConfig,
+    /// Where others send logs to.
+    pub(crate) receivers: Vec<receivers::Config>,
     /// What is known of containers.
     pub(crate) inventory: InventoryConfig,
     /// Bounds between sources and store.
@@ -67,6 +69,7 @@ impl Default for Config {
             listen: Listen::default(),
             sources: Vec::new(),
             logs: LogsConfig::default(),
+            receivers: Vec::new(),
             inventory: InventoryConfig::default(),
             pipeline: PipelineConfig::default(),
             store: StoreConfig::default(),

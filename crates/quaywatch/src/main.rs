@@ -33,6 +33,8 @@ fn main() -> ExitCode {
     wiring::start_logging(arguments.verbose);
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
+        // Who reads our output has seen enough, as `head` does.
+        Err(error) if is_output_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
             cli::say(&format!("error: {error:#}"));
             ExitCode::from(if error.is::<Found>() {
@@ -44,6 +46,11 @@ fn main() -> ExitCode {
             })
         }
     }
+}
+
+fn is_output_closed(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<std::io::Error>();
+    error.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// Has the kernel give memory by pages of 4 KiB.

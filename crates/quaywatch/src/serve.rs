@@ -29,7 +29,7 @@ use crate::{
     cli::say,
     config::{Config, Listener, Tls},
     demo, trees,
-    wiring::{self, ReadySource, now},
+    wiring::{self, ReadyReceiver, ReadySource, now},
 };
 
 /// User whose password comes from the environment or is made up for a demo.
@@ -44,7 +44,10 @@ const FLUSH_EVERY: Duration = Duration::from_secs(60);
 
 /// Collects, keeps and shows events until the process is asked to end.
 pub(crate) async fn serve(config: Config, _: Serve) -> Result<()> {
-    let sources = wiring::sources(&config)?;
+    let mut sources = wiring::sources(&config)?;
+    // Binds, which needs the runtime, and fails before anything is opened.
+    let (receiving, served) = wiring::receivers(&config)?;
+    sources.extend(receiving);
     let server = Server::open(config, false)?;
     if server.config.inventory.docker {
         let docker = wiring::docker(server.config.inventory.endpoint.as_deref())?;
@@ -54,7 +57,7 @@ pub(crate) async fn serve(config: Config, _: Serve) -> Result<()> {
         Ok(password) => server.first_user(&password)?,
         Err(_) => server.print_setup_when_new()?,
     }
-    server.run(sources).await
+    server.run(sources, served).await
 }
 
 /// As [`serve`], with made-up data in a folder of its own that is removed at the end.
@@ -73,7 +76,7 @@ pub(crate) async fn demo(mut config: Config, arguments: Demo) -> Result<()> {
         password.expose()
     ));
     let source = demo::source(&arguments)?;
-    server.run(vec![source]).await
+    server.run(vec![source], Vec::new()).await
 }
 
 /// Everything of one process, joined but not yet running.
@@ -182,7 +185,7 @@ impl Server {
     }
 
     /// Runs until a signal or a listener's failure, then ends everything in order.
-    async fn run(self, sources: Vec<ReadySource>) -> Result<()> {
+    async fn run(self, sources: Vec<ReadySource>, receivers: Vec<ReadyReceiver>) -> Result<()> {
         let Self {
             config,
             store,
@@ -223,6 +226,25 @@ impl Server {
                     }
                 }
             });
+        }
+        let mut doors = Vec::new();
+        for ready in receivers {
+            let kind = ready.config.kind().as_str();
+            let intake = pipeline.intake(&ready.id, kind, &ready.config.description());
+            intake.status().set_state(SourceState::Running, now());
+            let router = qw_sources::receivers::http::router(&ready.config, ready.options, intake)
+                .with_context(|| format!("receiver `{}`", ready.id))?;
+            for (address, listener) in ready.listeners {
+                let listener = TcpListener::from_std(listener)?;
+                let options = ListenerOptions {
+                    tls: ready.config.tls().filter(|_| address.is_encrypted()),
+                    // Those who sign their requests are known by that.
+                    open: ready.config.open || !ready.config.keys.is_empty(),
+                    plain_http2: true,
+                    ..ListenerOptions::default()
+                };
+                doors.push((listener, options, router.clone()));
+            }
         }
         let http = SourceId::new("falco_http");
         let intake = pipeline.intake(&http, qw_sources::http::KIND, "Falco's http_output");
@@ -305,7 +327,13 @@ impl Server {
             let options = listener_options(&config.listen.falco);
             let (state, stop) = (state.clone(), stop.clone());
             listeners.spawn(async move {
-                qw_api::serve_falco(listener, options, state, router, stop).await
+                qw_api::serve_ingest(listener, options, state, router, stop).await
+            });
+        }
+        for (listener, options, router) in doors {
+            let (state, stop) = (state.clone(), stop.clone());
+            listeners.spawn(async move {
+                qw_api::serve_ingest(listener, options, state, router, stop).await
             });
         }
         drop((receiver, intake, state));

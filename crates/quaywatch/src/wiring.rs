@@ -13,7 +13,13 @@ use qw_docker::{Docker, Endpoint};
 use qw_event::{SourceId, Timestamp};
 use qw_log::{Builtin, Multiline, Redactor};
 use qw_pipeline::{Observe, Source};
-use qw_sources::{docker::DockerSource, file::FileSource, logs::LogsSource, stdin::StdinSource};
+use qw_sources::{
+    docker::DockerSource,
+    file::FileSource,
+    logs::LogsSource,
+    receivers::{self, ReceiverSource},
+    stdin::StdinSource,
+};
 use qw_store::{
     Embedded, LogRetention, Retention,
     query::{self, Filter},
@@ -185,6 +191,73 @@ pub(crate) fn sources(config: &Config) -> Result<Vec<ReadySource>> {
         sources.push(logs(config)?);
     }
     Ok(sources)
+}
+
+/// A receiver that speaks HTTP, its addresses taken.
+pub(crate) struct ReadyReceiver {
+    pub(crate) id: SourceId,
+    pub(crate) config: receivers::Config,
+    pub(crate) options: receivers::Options,
+    pub(crate) listeners: Vec<(receivers::Address, std::net::TcpListener)>,
+}
+
+/// The configured receivers: those that are sources of their own, and those that speak HTTP.
+pub(crate) fn receivers(config: &Config) -> Result<(Vec<ReadySource>, Vec<ReadyReceiver>)> {
+    let options = receivers::Options {
+        max_line_bytes: usize::try_from(config.logs.max_line_bytes.0).unwrap_or(usize::MAX),
+        redactor: redactor(&config.logs.redact)?,
+        hostname: rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned(),
+        ..receivers::Options::default()
+    };
+    let (mut sources, mut served) = (Vec::new(), Vec::new());
+    let mut seen = std::collections::BTreeSet::new();
+    for (index, each) in config.receivers.iter().enumerate() {
+        each.check()
+            .map_err(|error| Usage(format!("`receivers[{index}]`: {error}")))?;
+        let id = each.source_id();
+        if !seen.insert(id.clone()) {
+            let text = format!(
+                "`receivers[{index}]`: there is a receiver `{id}` already; give this one a `name`"
+            );
+            return Err(Usage(text).into());
+        }
+        let options = options.clone();
+        if each.kind().is_http() {
+            let mut listeners = Vec::new();
+            for address in each.addresses() {
+                let socket = address.socket().context("an address of HTTP has a port")?;
+                let listener = std::net::TcpListener::bind(socket)
+                    .and_then(|listener| {
+                        listener.set_nonblocking(true)?;
+                        Ok(listener)
+                    })
+                    .with_context(|| {
+                        format!("receiver `{id}`: cannot listen at `{address}`; choose another address with `listen`")
+                    })?;
+                listeners.push((address, listener));
+            }
+            served.push(ReadyReceiver {
+                id,
+                config: each.clone(),
+                options,
+                listeners,
+            });
+        } else {
+            sources.push(ReadySource {
+                id: id.clone(),
+                kind: each.kind().as_str(),
+                description: each.description(),
+                source: Box::new(
+                    ReceiverSource::bind(each.clone(), options)
+                        .with_context(|| format!("receiver `{id}`"))?,
+                ),
+            });
+        }
+    }
+    Ok((sources, served))
 }
 
 fn logs(config: &Config) -> Result<ReadySource> {

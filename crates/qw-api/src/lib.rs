@@ -37,7 +37,8 @@ mod tests;
 
 pub use access::{Access, AccessError, AccessOptions, AuditOptions, SignedIn, audiences};
 pub use hub::{Hub, HubOptions};
-pub use listen::{ListenError, ListenerOptions, TlsError, TlsFiles};
+pub use listen::{ListenError, ListenerOptions};
+pub use qw_tls::{TlsError, TlsFiles};
 pub use routes::openapi;
-pub use serve::{serve_console, serve_falco, serve_metrics};
+pub use serve::{serve_console, serve_ingest, serve_metrics};
 pub use state::{Clock, Parts, Settings, SettingsError, State};

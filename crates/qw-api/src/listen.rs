@@ -1,9 +1,8 @@
 //! Connections: accepted, bounded, encrypted when asked, ended in good order.
 
 mod patience;
-mod tls;
 
-use std::{io, net::SocketAddr, path::PathBuf, pin::pin, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
 use http::Request;
@@ -17,20 +16,10 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service;
 
-pub use self::tls::TlsError;
-use self::{patience::Patience, tls::Tls};
-use crate::guard::Peer;
+use qw_tls::{Tls, TlsError, TlsFiles};
 
-/// Files of a listener that speaks TLS, PEM. They are read again when they change.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// Certificate chain, leaf first.
-    pub certificate: PathBuf,
-    /// Private key.
-    pub key: PathBuf,
-    /// Authorities of client certificates; when given, a client must have one.
-    pub client_ca: Option<PathBuf>,
-}
+use self::patience::Patience;
+use crate::guard::Peer;
 
 /// How a listener behaves.
 #[derive(Debug, Clone)]
@@ -48,6 +37,8 @@ pub struct ListenerOptions {
     pub header_timeout: Duration,
     /// Longest time for which a client may take nothing of an answer.
     pub write_timeout: Duration,
+    /// Clients may speak HTTP/2 without TLS and without asking first, as gRPC does.
+    pub plain_http2: bool,
     /// Time that open requests have to end after the stop.
     pub shutdown_deadline: Duration,
 }
@@ -61,6 +52,7 @@ impl Default for ListenerOptions {
             max_connections: 1_024,
             header_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(60),
+            plain_http2: false,
             shutdown_deadline: Duration::from_secs(5),
         }
     }
@@ -92,7 +84,7 @@ pub(crate) async fn serve(
     let tls = options
         .tls
         .clone()
-        .map(Tls::load)
+        .map(|files| Tls::load(files, &["h2", "http/1.1"]))
         .transpose()?
         .map(Arc::new);
     let places = Arc::new(Semaphore::new(options.max_connections.max(1)));
@@ -121,6 +113,7 @@ pub(crate) async fn serve(
             address,
             header_timeout: options.header_timeout,
             write_timeout: options.write_timeout,
+            plain_http2: options.plain_http2,
             stop: stop.clone(),
         };
         let kill = kill.clone();
@@ -175,7 +168,24 @@ struct Connection {
     address: SocketAddr,
     header_timeout: Duration,
     write_timeout: Duration,
+    plain_http2: bool,
     stop: CancellationToken,
+}
+
+/// True when the first bytes are those of HTTP/2 spoken without being asked for (RFC 9113, section
+/// 3.3), as gRPC does without TLS. No method of HTTP/1 begins like that.
+async fn begins_with_http2(stream: &TcpStream, within: Duration) -> bool {
+    let mut first = [0; 3];
+    loop {
+        match tokio::time::timeout(within, stream.peek(&mut first)).await {
+            Ok(Ok(length)) if length == first.len() => return &first == b"PRI",
+            Ok(Ok(length @ 1..)) if b"PRI".starts_with(first.get(..length).unwrap_or_default()) => {
+                // The rest of three bytes is on its way.
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            _ => return false,
+        }
+    }
 }
 
 impl Connection {
@@ -187,7 +197,11 @@ impl Connection {
                 certified: false,
                 encrypted: false,
             };
-            return self.http1(stream, peer).await;
+            return if self.plain_http2 && begins_with_http2(&stream, self.header_timeout).await {
+                self.http2(stream, peer).await;
+            } else {
+                self.http1(stream, peer).await;
+            };
         };
         let handshake = tls.acceptor().accept(stream);
         match tokio::time::timeout(self.header_timeout, handshake).await {

@@ -9,6 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use qw_auth::Scope;
@@ -68,17 +69,17 @@ pub async fn serve_metrics(
     .await
 }
 
-/// Serves the receiver of events at every path until `stop` fires, as Falco's `http_output` and
-/// falcosidekick's senders expect it.
-pub async fn serve_falco(
+/// Serves a receiver of records at every path until `stop` fires: to tokens with the scope `ingest`,
+/// or to everyone on loopback or when `open`.
+pub async fn serve_ingest(
     listener: TcpListener,
     options: ListenerOptions,
     state: State,
-    falco: Router,
+    records: Router,
     stop: CancellationToken,
 ) -> Result<(), ListenError> {
     let address = local_address(&listener)?;
-    let router = receiver(falco, &state, address, &options);
+    let router = receiver(records, &state, address, &options);
     // Senders know this host by many names, and a page is told by its own headers.
     let router = layers::around(router, state.parts.metrics.clone(), Hosts::Any);
     serve(listener, router, &options, stop).await
@@ -164,9 +165,7 @@ async fn check_ingest(
         ));
     }
     let (path, path_token) = without_token(request.uri().path());
-    let token = bearer(request.headers())
-        .map(ToOwned::to_owned)
-        .or(path_token);
+    let token = sender_token(request.headers()).or(path_token);
     door.check(request.extensions(), token.as_deref()).await?;
     // The token goes no further: not to handlers, not to logs.
     if path != request.uri().path() {
@@ -181,6 +180,26 @@ async fn check_ingest(
         }
     }
     Ok(next.run(request).await)
+}
+
+/// The token that a sender shows, in the words of its protocol: `Bearer`, Splunk's `Splunk`, the
+/// password of `Basic`, or the last part of Elasticsearch's `ApiKey`.
+fn sender_token(headers: &HeaderMap) -> Option<String> {
+    if let Some(token) = bearer(headers) {
+        return Some(token.to_owned());
+    }
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, rest) = value.split_once(' ')?;
+    let rest = rest.trim();
+    match scheme.to_ascii_lowercase().as_str() {
+        "splunk" => Some(rest.to_owned()),
+        "basic" | "apikey" => {
+            let decoded = BASE64_STANDARD.decode(rest).ok()?;
+            let (_, token) = str::from_utf8(&decoded).ok()?.split_once(':')?;
+            Some(token.to_owned())
+        }
+        _ => None,
+    }
 }
 
 /// A path without a last part that is a token, and the token.
@@ -305,6 +324,22 @@ mod tests {
             without_token(path),
             (rest.to_owned(), token.map(ToOwned::to_owned))
         );
+    }
+
+    #[test]
+    fn senders_show_tokens_in_the_words_of_their_protocols() {
+        for (value, token) in [
+            ("Bearer qw_a", Some("qw_a")),
+            ("Splunk qw_a", Some("qw_a")),
+            ("Basic dXNlcjpxd19h", Some("qw_a")),
+            ("ApiKey dXNlcjpxd19h", Some("qw_a")),
+            ("Basic ???", None),
+            ("AWS4-HMAC-SHA256 Credential=a", None),
+        ] {
+            let headers =
+                HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(value))]);
+            assert_eq!(sender_token(&headers).as_deref(), token, "{value}");
+        }
     }
 
     #[test]

@@ -19,12 +19,12 @@ use qw_event::{Category, Event, InvalidReason, Priority, RecordKind, Timestamp};
 
 use self::{
     category::Hints,
-    fields::{Containers, Fields, text},
-    intern::Interner,
+    fields::{Fields, text},
     raw::raw_value,
     scan::{Fault, MOST_DEPTH, Scanner, Text, Value, tidy},
     time::time,
 };
+pub(crate) use self::{fields::Containers, intern::Interner};
 
 /// Bounds of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,8 +11,8 @@
 //! `X-Quaywatch-Source`, `-Epoch`, `-Sequence`) may send them again and again without effect. TLS,
 //! credentials and the address belong to the server that mounts [`router`].
 
-mod body;
-mod problem;
+pub(crate) mod body;
+pub(crate) mod problem;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Sources of runtime events: Docker, HTTP, files, standard input, demo.
+//! Sources of records: Docker, HTTP, files, standard input, receivers of logs, demo.
 //!
 //! [`falco`] turns one line into an event and is all that knows Falco's format. A source reads
 //! bytes from one place, has them parsed, and sends batches through its `Intake`. To add a source,
@@ -15,6 +15,7 @@ pub mod http;
 mod lines;
 pub mod logs;
 pub mod queue;
+pub mod receivers;
 pub mod replay;
 mod start;
 pub mod stdin;

@@ -23,6 +23,9 @@ use crate::skip_without;
 /// The image that [`DockerEngine::build_busybox_image`] makes.
 pub const BUSYBOX: &str = "busybox:test";
 
+/// Id and secret of the key with which the engine's driver `awslogs` signs.
+pub const AWS_ACCESS_KEY: (&str, &str) = ("AKIATESTKIT", "made-up-for-tests");
+
 const START_WITHIN: Duration = Duration::from_secs(60);
 const STOP_WITHIN: Duration = Duration::from_secs(40);
 
@@ -45,7 +48,9 @@ pub struct Printer<'a> {
     pub labels: &'a [(&'a str, &'a str)],
     /// Gives it a terminal.
     pub tty: bool,
-    /// Options of the `json-file` log driver, such as `max-size`.
+    /// Log driver; `json-file` when empty.
+    pub log_driver: &'a str,
+    /// Options of the log driver, such as `max-size`.
     pub log_options: &'a [(&'a str, &'a str)],
 }
 
@@ -152,6 +157,8 @@ impl DockerEngine {
             .arg(self.address())
             .args(&self.arguments)
             .env_remove("DOCKER_HOST")
+            .env("AWS_ACCESS_KEY_ID", AWS_ACCESS_KEY.0)
+            .env("AWS_SECRET_ACCESS_KEY", AWS_ACCESS_KEY.1)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log.into_parts().0)
@@ -251,6 +258,10 @@ impl DockerEngine {
                 .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
                 .collect()
         };
+        let log_driver = match printer.log_driver {
+            "" => "json-file",
+            driver => driver,
+        };
         let body = json!({
             "Image": BUSYBOX,
             "Cmd": ["/bin/sh", "-c", printer.script],
@@ -260,7 +271,7 @@ impl DockerEngine {
             "Labels": map(printer.labels),
             "HostConfig": {
                 "NetworkMode": "none",
-                "LogConfig": { "Type": "json-file", "Config": map(printer.log_options) },
+                "LogConfig": { "Type": log_driver, "Config": map(printer.log_options) },
             },
         });
         let path = format!("/containers/create?name={}", printer.name);

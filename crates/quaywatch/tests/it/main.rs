@@ -22,6 +22,7 @@ mod logs;
 mod notifications;
 mod oidc;
 mod prometheus;
+mod receivers;
 mod registry;
 mod schemathesis;
 mod sources;

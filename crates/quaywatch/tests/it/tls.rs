@@ -7,7 +7,7 @@ use qw_testkit::skip_without;
 use crate::{falco_line, server};
 
 /// An authority, and a server's and a client's certificate of it, as PEM files.
-fn certificates(folder: &Path) {
+pub(crate) fn certificates(folder: &Path) {
     use rcgen::{CertificateParams, CertifiedIssuer, IsCa, KeyPair};
     let key = || KeyPair::generate().expect("a key");
     let mut authority = CertificateParams::new(Vec::<String>::new()).expect("parameters");

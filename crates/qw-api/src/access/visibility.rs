@@ -86,6 +86,12 @@ impl Visibility {
         }
     }
 
+    /// How many records were looked at, for who sees all of them; else the number would tell of records
+    /// that are not seen.
+    pub(crate) fn tell(&self, scanned: u64) -> Option<u64> {
+        self.0.is_none().then_some(scanned)
+    }
+
     /// True when records of `container` may be seen.
     pub(crate) fn contains(&self, container: &ContainerRef) -> bool {
         self.0.as_ref().is_none_or(|confined| {

@@ -276,7 +276,7 @@ async fn logs(
         limit: limit(parameters.limit, DEFAULT_LIMIT, MAX_LIMIT)?,
         budget: state.parts.settings.query_budget,
     };
-    page(&state, query).await
+    page(&state, query, visibility).await
 }
 
 /// What containers did in the last day; remembered for a moment.

@@ -84,8 +84,9 @@ pub(super) struct EventList {
     next_cursor: Option<String>,
     /// False when the search took too long and stopped; `next_cursor` then goes on with it.
     complete: bool,
-    /// Events looked at.
-    scanned: u64,
+    /// Events looked at; absent for users who see only some containers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scanned: Option<u64>,
 }
 
 /// Lists events
@@ -112,20 +113,24 @@ async fn events(
         limit: limit(parameters.limit, DEFAULT_LIMIT, MAX_LIMIT)?,
         budget: state.parts.settings.query_budget,
     };
-    page(&state, query).await
+    page(&state, query, visibility).await
 }
 
 /// Answers with the page that `query` selects.
-pub(super) async fn page(state: &State, query: EventQuery) -> Result<Response, Problem> {
+pub(super) async fn page(
+    state: &State,
+    query: EventQuery,
+    visibility: Visibility,
+) -> Result<Response, Problem> {
     // Written where it was read: a large page takes milliseconds.
     let body = state
-        .ask(move |records| write_page(records.events(&query)?))
+        .ask(move |records| write_page(records.events(&query)?, &visibility))
         .await?;
     let json = HeaderValue::from_static("application/json");
     Ok(([(header::CONTENT_TYPE, json)], body).into_response())
 }
 
-fn write_page(mut page: EventPage) -> Result<Vec<u8>, QueryError> {
+fn write_page(mut page: EventPage, visibility: &Visibility) -> Result<Vec<u8>, QueryError> {
     let mut bytes = 0;
     let fits = page.events.iter().take_while(|stored| {
         let first = bytes == 0;
@@ -144,7 +149,7 @@ fn write_page(mut page: EventPage) -> Result<Vec<u8>, QueryError> {
         items: page.events.into_iter().map(EventView::from).collect(),
         next_cursor: page.next.map(|cursor| seal_cursor(&cursor.to_string())),
         complete: page.complete,
-        scanned: page.scanned,
+        scanned: visibility.tell(page.scanned),
     };
     serde_json::to_vec(&list).map_err(|error| QueryError::Invalid(error.to_string()))
 }
@@ -204,8 +209,9 @@ struct FacetList {
     facets: Vec<FacetView>,
     /// False when the counts come from the newest part only.
     complete: bool,
-    /// Events the counts come from.
-    scanned: u64,
+    /// Events the counts come from; absent for users who see only some containers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scanned: Option<u64>,
 }
 
 /// Most frequent values of one field.
@@ -230,8 +236,8 @@ struct FacetValueView {
     count: u64,
 }
 
-impl From<Facets> for FacetList {
-    fn from(facets: Facets) -> Self {
+impl FacetList {
+    fn new(facets: Facets, visibility: &Visibility) -> Self {
         let facet = |facet: qw_store::Facet| FacetView {
             field: facet.field,
             values: facet
@@ -247,7 +253,7 @@ impl From<Facets> for FacetList {
         Self {
             facets: facets.facets.into_iter().map(facet).collect(),
             complete: facets.complete,
-            scanned: facets.scanned,
+            scanned: visibility.tell(facets.scanned),
         }
     }
 }
@@ -276,12 +282,8 @@ async fn facets(
         limit: limit(parameters.limit, 10, 100)?,
         budget: state.parts.settings.query_budget,
     };
-    Ok(Json(
-        state
-            .ask(move |records| records.facets(&query))
-            .await?
-            .into(),
-    ))
+    let facets = state.ask(move |records| records.facets(&query)).await?;
+    Ok(Json(FacetList::new(facets, &visibility)))
 }
 
 /// The names in a list with commas, or `default` when there is none.

@@ -11,7 +11,7 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::harness::Harness;
-use crate::{ListenError, ListenerOptions, TlsFiles, serve_console, serve_falco, serve_metrics};
+use crate::{ListenError, ListenerOptions, TlsFiles, serve_console, serve_ingest, serve_metrics};
 
 /// A listener that runs, and ends when this is dropped.
 struct Running {
@@ -41,7 +41,7 @@ async fn start(harness: &Harness, which: Which, bind: &str, options: ListenerOpt
         match which {
             Which::Console => serve_console(listener, options, state, falco, token).await,
             Which::Metrics => serve_metrics(listener, options, state, token).await,
-            Which::Falco => serve_falco(listener, options, state, falco, token).await,
+            Which::Falco => serve_ingest(listener, options, state, falco, token).await,
         }
     });
     Running {

@@ -149,7 +149,9 @@ impl Containers {
         }
     }
 
-    fn get(&mut self, said: [&str; 10]) -> Arc<ContainerRef> {
+    /// The container of which `said` is said: id, name, image, repository, tag, digest, project, service,
+    /// namespace, pod.
+    pub(crate) fn get(&mut self, said: [&str; 10]) -> Arc<ContainerRef> {
         self.key.clear();
         for text in said {
             self.key.push_str(text);

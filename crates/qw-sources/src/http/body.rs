@@ -3,7 +3,7 @@
 use std::{io, sync::Arc};
 
 use axum::body::Body;
-use flate2::read::MultiGzDecoder;
+use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -14,18 +14,18 @@ use super::{Options, problem::Problem};
 const EXPECTED_BYTES: usize = 1 << 20;
 
 /// A body and the memory it was granted.
-pub(super) struct Read {
-    pub(super) bytes: Vec<u8>,
+pub(crate) struct Read {
+    pub(crate) bytes: Vec<u8>,
     _memory: Grant,
 }
 
 /// Memory that all bodies share.
-pub(super) struct Budget {
+pub(crate) struct Budget {
     kibibytes: Arc<Semaphore>,
 }
 
 impl Budget {
-    pub(super) fn new(bytes: usize) -> Self {
+    pub(crate) fn new(bytes: usize) -> Self {
         Self {
             kibibytes: Arc::new(Semaphore::new(
                 (bytes / 1024).clamp(1, Semaphore::MAX_PERMITS),
@@ -33,7 +33,7 @@ impl Budget {
         }
     }
 
-    fn grant(&self) -> Grant {
+    pub(crate) fn grant(&self) -> Grant {
         Grant {
             kibibytes: Arc::clone(&self.kibibytes),
             held: None,
@@ -42,8 +42,8 @@ impl Budget {
     }
 }
 
-/// What one body holds of the budget; gives it back when dropped.
-struct Grant {
+/// What one body or connection holds of the budget; gives it back when dropped.
+pub(crate) struct Grant {
     kibibytes: Arc<Semaphore>,
     held: Option<OwnedSemaphorePermit>,
     bytes: usize,
@@ -51,7 +51,7 @@ struct Grant {
 
 impl Grant {
     /// Takes room for `bytes` more; false when there is none now.
-    fn grow(&mut self, bytes: usize) -> bool {
+    pub(crate) fn grow(&mut self, bytes: usize) -> bool {
         self.bytes += bytes;
         let held = self
             .held
@@ -72,14 +72,25 @@ impl Grant {
     }
 }
 
-/// Reads `body` to its end and decompresses it when the header or its first bytes say gzip.
-pub(super) async fn read(
+/// How a body is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Coding {
+    Identity,
+    Gzip,
+    /// What HTTP calls `deflate`: zlib (RFC 1950).
+    Zlib,
+    Zstd,
+}
+
+/// Reads `body` to its end and decompresses it as the header says, or when its first bytes are gzip's.
+/// Snappy, of which Loki's senders speak here, is left to who knows the format.
+pub(crate) async fn read(
     headers: &HeaderMap,
     mut body: Body,
     options: &Options,
     budget: &Budget,
 ) -> Result<Read, Problem> {
-    let says_gzip = says_gzip(headers)?;
+    let coding = coding(headers)?;
     let most = options.body_bytes;
     let too_large = || Problem::too_large(format!("the body is larger than {most} bytes"));
     let announced = headers
@@ -113,14 +124,18 @@ pub(super) async fn read(
         }
         bytes.extend_from_slice(&chunk);
     }
-    if !says_gzip && !bytes.starts_with(&[0x1f, 0x8b]) {
+    let coding = match coding {
+        Coding::Identity if bytes.starts_with(&[0x1f, 0x8b]) => Coding::Gzip,
+        coding => coding,
+    };
+    if coding == Coding::Identity {
         return Ok(Read {
             bytes,
             _memory: memory,
         });
     }
     let most = inflated_most(bytes.len(), options);
-    tokio::task::spawn_blocking(move || inflate(&bytes, most, memory))
+    tokio::task::spawn_blocking(move || inflate(coding, &bytes, most, memory))
         .await
         .unwrap_or_else(|_| {
             Err(Problem::new(
@@ -131,21 +146,23 @@ pub(super) async fn read(
         })
 }
 
-fn says_gzip(headers: &HeaderMap) -> Result<bool, Problem> {
+fn coding(headers: &HeaderMap) -> Result<Coding, Problem> {
     let Some(encoding) = headers.get(header::CONTENT_ENCODING) else {
-        return Ok(false);
+        return Ok(Coding::Identity);
     };
     match encoding
         .to_str()
         .map(|encoding| encoding.trim().to_ascii_lowercase())
         .as_deref()
     {
-        Ok("" | "identity") => Ok(false),
-        Ok("gzip" | "x-gzip") => Ok(true),
+        Ok("" | "identity" | "snappy") => Ok(Coding::Identity),
+        Ok("gzip" | "x-gzip") => Ok(Coding::Gzip),
+        Ok("deflate" | "zlib") => Ok(Coding::Zlib),
+        Ok("zstd") => Ok(Coding::Zstd),
         _ => Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "unsupported_encoding",
-            "`Content-Encoding` must be `gzip` or absent",
+            "`Content-Encoding` must be `gzip`, `deflate`, `zstd` or absent",
         )),
     }
 }
@@ -158,9 +175,32 @@ fn inflated_most(compressed: usize, options: &Options) -> usize {
     by_ratio.min(options.inflated_bytes)
 }
 
-fn inflate(compressed: &[u8], most: usize, mut memory: Grant) -> Result<Read, Problem> {
+fn inflate(
+    coding: Coding,
+    compressed: &[u8],
+    most: usize,
+    mut memory: Grant,
+) -> Result<Read, Problem> {
     const STEP: u64 = 64 * 1024;
-    let mut decoder = MultiGzDecoder::new(compressed);
+    // A window of 8 MiB is what RFC 9659 has everybody take.
+    const MOST_WINDOW_LOG: u32 = 23;
+    let invalid = |_| {
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            "invalid_body",
+            "the body is not compressed as its header says",
+        )
+    };
+    let mut decoder: Box<dyn io::Read + '_> = match coding {
+        Coding::Identity => Box::new(compressed),
+        Coding::Gzip => Box::new(MultiGzDecoder::new(compressed)),
+        Coding::Zlib => Box::new(ZlibDecoder::new(compressed)),
+        Coding::Zstd => {
+            let mut decoder = zstd::Decoder::with_buffer(compressed).map_err(invalid)?;
+            decoder.window_log_max(MOST_WINDOW_LOG).map_err(invalid)?;
+            Box::new(decoder)
+        }
+    };
     let mut bytes = Vec::new();
     loop {
         if !memory.grow(STEP as usize) {
@@ -180,13 +220,7 @@ fn inflate(compressed: &[u8], most: usize, mut memory: Grant) -> Result<Read, Pr
                 )));
             }
             Ok(_) => {}
-            Err(_) => {
-                return Err(Problem::new(
-                    StatusCode::BAD_REQUEST,
-                    "invalid_body",
-                    "the body is not valid gzip",
-                ));
-            }
+            Err(error) => return Err(invalid(error)),
         }
     }
 }

@@ -7,14 +7,14 @@ use http::{HeaderValue, StatusCode, header};
 
 /// Why a request was not carried out.
 #[derive(Debug, Clone)]
-pub(super) struct Problem {
+pub(crate) struct Problem {
     status: StatusCode,
     code: &'static str,
     detail: Cow<'static, str>,
 }
 
 impl Problem {
-    pub(super) fn new(
+    pub(crate) fn new(
         status: StatusCode,
         code: &'static str,
         detail: impl Into<Cow<'static, str>>,
@@ -26,27 +26,27 @@ impl Problem {
         }
     }
 
-    pub(super) fn parameter(detail: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn parameter(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid_parameter", detail)
     }
 
-    pub(super) fn too_large(detail: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn too_large(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
     }
 
-    pub(super) fn unavailable(detail: &'static str) -> Self {
+    pub(crate) fn unavailable(detail: &'static str) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
     }
 
-    pub(super) fn busy() -> Self {
+    pub(crate) fn busy() -> Self {
         Self::unavailable("too many requests at once")
     }
 
-    pub(super) fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         self.status
     }
 
-    pub(super) fn detail(&self) -> &str {
+    pub(crate) fn detail(&self) -> &str {
         &self.detail
     }
 }

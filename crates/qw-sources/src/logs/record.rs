@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use qw_event::{Category, ContainerRef, Event, Priority, RecordKind, Timestamp};
 use qw_log::{Redactor, Stream, join::Record, severity};
 use serde_json::{Map, Value, value::RawValue};
 
 use super::files::Gap;
+use crate::receivers::readable;
 
 /// Tag of an event that says that something is missing.
 pub const GAP_TAG: &str = "gap";
@@ -46,23 +46,10 @@ impl Words {
     pub(super) fn event(&self, record: &Record<'_>, container: &Arc<ContainerRef>) -> Event {
         let severity = severity::detect(record.text);
         let mut extra = Map::new();
-        let output: Box<str> = match std::str::from_utf8(record.text) {
-            Ok(text) => text.into(),
-            Err(_) => {
-                let original = BASE64_STANDARD.encode(record.text);
-                extra.insert("log.record.original".to_owned(), Value::String(original));
-                String::from_utf8_lossy(record.text).into()
-            }
-        };
-        let redactor = self.redactor.as_ref();
-        let output = match redactor.and_then(|redactor| redactor.redact(&output)) {
-            Some(redacted) => {
-                // It would tell what was taken out.
-                extra.remove("log.record.original");
-                redacted.text.into()
-            }
-            None => output,
-        };
+        let (output, original) = readable(record.text, self.redactor.as_deref());
+        if let Some(original) = original {
+            extra.insert("log.record.original".to_owned(), Value::String(original));
+        }
         if record.is_truncated() {
             extra.insert("log.truncated".to_owned(), Value::Bool(true));
         }

@@ -12,7 +12,16 @@ use rustls::{RootCertStore, ServerConfig, server::WebPkiClientVerifier};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tokio_rustls::TlsAcceptor;
 
-use crate::{listen::TlsFiles, problem::chain};
+/// Files of a listener that speaks TLS, PEM. They are read again when they change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Certificate chain, leaf first.
+    pub certificate: PathBuf,
+    /// Private key.
+    pub key: PathBuf,
+    /// Authorities of client certificates; when given, a client must have one.
+    pub client_ca: Option<PathBuf>,
+}
 
 /// Why a listener cannot encrypt.
 #[derive(Debug, thiserror::Error)]
@@ -47,30 +56,39 @@ pub enum TlsError {
 }
 
 /// The configuration in force, and the files it was read from.
-pub(super) struct Tls {
+pub struct Tls {
     files: TlsFiles,
+    protocols: Vec<Vec<u8>>,
     config: ArcSwap<ServerConfig>,
     /// Times of change of the files when they were last read, whether they were good or not.
     seen: Mutex<Vec<Option<SystemTime>>>,
 }
 
 impl Tls {
-    pub(super) fn load(files: TlsFiles) -> Result<Self, TlsError> {
+    /// Reads `files`. `protocols` are what is offered by ALPN (RFC 7301), the preferred first; none
+    /// when the protocol inside has no name.
+    pub fn load(files: TlsFiles, protocols: &[&str]) -> Result<Self, TlsError> {
         let seen = changed(&files);
-        let config = read(&files)?;
+        let protocols: Vec<Vec<u8>> = protocols
+            .iter()
+            .map(|protocol| protocol.as_bytes().to_vec())
+            .collect();
+        let config = read(&files, &protocols)?;
         Ok(Self {
             files,
+            protocols,
             config: ArcSwap::from_pointee(config),
             seen: Mutex::new(seen),
         })
     }
 
-    pub(super) fn acceptor(&self) -> TlsAcceptor {
+    /// Does the handshakes of connections accepted now.
+    pub fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(self.config.load_full())
     }
 
     /// Reads the files again when they have changed; bad ones leave what is in force.
-    pub(super) fn reload(&self) {
+    pub fn reload(&self) {
         let now = changed(&self.files);
         {
             let mut seen = self.seen.lock();
@@ -79,13 +97,13 @@ impl Tls {
             }
             *seen = now;
         }
-        match read(&self.files) {
+        match read(&self.files, &self.protocols) {
             Ok(config) => {
                 self.config.store(Arc::new(config));
                 tracing::info!(certificate = %self.files.certificate.display(), "certificate read again");
             }
             Err(error) => tracing::error!(
-                error = chain(&error),
+                error = %with_cause(&error),
                 "the changed certificate is not used; the earlier one stays"
             ),
         }
@@ -108,7 +126,15 @@ fn changed(files: &TlsFiles) -> Vec<Option<SystemTime>> {
     .collect()
 }
 
-fn read(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
+/// An error with what caused it.
+fn with_cause(error: &TlsError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+fn read(files: &TlsFiles, protocols: &[Vec<u8>]) -> Result<ServerConfig, TlsError> {
     let certificates = certificates(&files.certificate)?;
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| TlsError::File {
         path: files.key.clone(),
@@ -140,7 +166,7 @@ fn read(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
     let mut config = builder
         .with_single_cert(certificates, key)
         .map_err(|source| pair_error(files, source))?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = protocols.to_vec();
     Ok(config)
 }
 
@@ -196,7 +222,7 @@ mod tests {
             client_ca: None,
         };
         write_pair(&files, Duration::from_secs(30));
-        let tls = Tls::load(files.clone()).unwrap();
+        let tls = Tls::load(files.clone(), &[]).unwrap();
         let first = tls.config.load_full();
 
         tls.reload();
@@ -236,12 +262,11 @@ mod tests {
         let (one, other) = (pair("one"), pair("other"));
         write_pair(&one, Duration::ZERO);
         write_pair(&other, Duration::ZERO);
-        let error = Tls::load(TlsFiles {
+        let files = TlsFiles {
             key: other.key,
             ..one
-        })
-        .err()
-        .unwrap();
+        };
+        let error = Tls::load(files, &[]).err().unwrap();
         assert!(matches!(error, TlsError::Pair { .. }), "{error}");
     }
 }

@@ -1,0 +1,90 @@
+//! Positions of routes, as they are stored.
+
+use qw_event::EventId;
+use qw_store::{StateChange, StateStore, StoreError};
+use serde::{Deserialize, Serialize};
+
+use super::config::RouteConfig;
+use crate::config::From;
+
+/// Collection of the store of state that holds the positions, by name of the route.
+pub(crate) const POSITIONS: &str = "route_positions";
+
+/// What is kept of a route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Stored {
+    /// Everything up to this record is done.
+    pub(crate) id: EventId,
+    /// Random, made with the position: numbers of records are unique together with it, even when a
+    /// store is made anew.
+    pub(crate) epoch: String,
+    /// What the destination wants to know after a restart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mark: Option<String>,
+}
+
+impl Stored {
+    /// As JSON.
+    pub(crate) fn encode(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// Where `route` begins, when the newest record has the number `newest`; a new route's beginning is
+/// stored at once, so that a restart does not move it.
+pub(crate) fn starting_position(
+    route: &RouteConfig,
+    state: &dyn StateStore,
+    newest: EventId,
+) -> Result<Stored, StoreError> {
+    let stored = state
+        .get(POSITIONS, &route.name)?
+        .and_then(|text| serde_json::from_str::<Stored>(&text).ok());
+    let beginning = match (stored, route.from) {
+        (Some(stored), _) if stored.id <= newest => return Ok(stored),
+        (Some(stored), _) => {
+            tracing::warn!(
+                route = route.name,
+                position = stored.id.0,
+                newest = newest.0,
+                "the log is shorter than the route's position; the route begins with what is in it"
+            );
+            EventId(0)
+        }
+        (None, From::Now) => newest,
+        (None, From::Beginning) => EventId(0),
+    };
+    let stored = Stored {
+        id: beginning,
+        epoch: random_name(),
+        mark: None,
+    };
+    state.apply(&[StateChange::Put {
+        collection: POSITIONS,
+        key: &route.name,
+        value: &stored.encode(),
+    }])?;
+    Ok(stored)
+}
+
+/// Twelve random hexadecimal digits.
+pub(crate) fn random_name() -> String {
+    let bytes = random_bytes::<6>();
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Random bytes; of the time and a counter on a system that has none.
+pub(crate) fn random_bytes<const N: usize>() -> [u8; N] {
+    use std::{
+        hash::{BuildHasher as _, RandomState},
+        iter::repeat_with,
+    };
+    let mut bytes = [0; N];
+    if getrandom::fill(&mut bytes).is_err() {
+        let words = repeat_with(|| RandomState::new().hash_one(0)).flat_map(u64::to_le_bytes);
+        for (byte, random) in bytes.iter_mut().zip(words) {
+            *byte = random;
+        }
+    }
+    bytes
+}

@@ -1,0 +1,19 @@
+//! Wire formats of logs, both ways: bytes → what a sender says, and a record → bytes.
+//!
+//! Pure: no input, no output, no clock. Each module knows one format, bounds what it holds before it
+//! holds it, and names the byte where something is wrong. What a record means to us (its container,
+//! its severity when the format does not tell) is decided by who receives it.
+
+pub mod cloudwatch;
+pub mod elasticsearch;
+pub mod forward;
+pub mod gelf;
+pub mod hec;
+pub mod loki;
+pub mod otlp;
+mod outgoing;
+mod received;
+pub mod syslog;
+
+pub use outgoing::Outgoing;
+pub use received::{Piece, Received, Said};
