@@ -14,6 +14,8 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { createBehaviour, permissionsOf } from "./mock-behaviour.mjs";
 import { asLine, logSource } from "./mock-logs.mjs";
+import { createRoutes } from "./mock-routes.mjs";
+import { receiverSources } from "./mock-receivers.mjs";
 
 const { values: options } = parseArgs({
   options: {
@@ -478,6 +480,7 @@ function sources() {
     { id: "falco_http", kind: "falco_http", description: "POST /falco on 127.0.0.1:18000", state: "waiting", since: iso(5 * 3_600_000), last_error: null, last_received: null, lag_seconds: null, received_total: 0, received_bytes_total: 0, outcomes: { stored: 0, invalid: {}, dropped: {}, filtered: 0, duplicate: 0, observed: 0 }, queue: { length: 0, capacity: 33554432 }, position: null },
     { id: "file:events", kind: "file", description: "/var/log/falco/events.json", state: "running", since: iso(86_400_000), last_error: null, last_received: iso(64_000), lag_seconds: 1.4, received_total: 20_311, received_bytes_total: 18_900_112, outcomes: { stored: 20_011, invalid: { not_json: 0 }, dropped: {}, filtered: 0, duplicate: 300, observed: 0 }, queue: { length: 0, capacity: 33554432 }, position: "inode=1181,offset=18900112" },
     logSource(CONTAINERS, iso(5 * 3_600_000)),
+    ...receiverSources(iso(5 * 3_600_000)),
   ];
 }
 
@@ -506,6 +509,7 @@ const FIELDS = [
   ["user.uid", "number", "Seen in output_fields"],
 ].map(([name, type, description]) => ({ name, type, description }));
 
+const routes = createRoutes(EMPTY ? "none" : SCENARIO === "million" || SCENARIO === "failing" ? "many" : "few");
 let signedIn = false;
 const tokens = [
   { id: "1", name: "prometheus", scopes: ["metrics"], created: iso(20 * 86_400_000), expires: null, last_used: iso(12_000), created_by: "admin" },
@@ -582,6 +586,7 @@ async function route(request, response, url, send, problem) {
   if (request.method !== "GET" && request.headers["x-quaywatch-csrf"] !== "csrf-mock") return problem(403, "csrf", "the CSRF header is missing or wrong");
 
   if (behaviour.handle(call, path, search, body, send, problem)) return undefined;
+  if (routes(call, path.split("/").slice(2).map(decodeURIComponent), search, send, problem)) return undefined;
   switch (call) {
     case "GET /api/session": return send(200, session());
     case "DELETE /api/session": return send(204, undefined, { "Set-Cookie": "quaywatch_session=; Max-Age=0; Path=/" });

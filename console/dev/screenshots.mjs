@@ -320,6 +320,35 @@ const SHOTS = [
     },
   },
   { name: "sources", path: "/sources" },
+  {
+    name: "sources-send",
+    path: "/sources",
+    filled: true,
+    act: async (page) => {
+      await page.locator(".driver-ways").scrollIntoViewIfNeeded();
+      await page.waitForTimeout(200);
+    },
+  },
+  { name: "routes", path: "/routes", act: async (page) => page.waitForTimeout(11_000) },
+  {
+    name: "routes-tested",
+    path: "/routes",
+    filled: true,
+    act: async (page) => {
+      for (const index of [0, 1]) await page.locator(".route-test .btn").nth(index).click();
+      await page.locator(".route-answer").nth(1).waitFor();
+    },
+  },
+  {
+    name: "routes-dead",
+    path: "/routes",
+    filled: true,
+    act: async (page) => {
+      await page.locator(".route-dead").first().click();
+      await page.waitForSelector(".dead-list, .dead-drawer .empty");
+      await page.waitForTimeout(400);
+    },
+  },
   { name: "settings", path: "/settings" },
   {
     name: "tokens-create",

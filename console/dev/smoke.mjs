@@ -22,10 +22,11 @@ import { everywhereSteps } from "./walk/everywhere.mjs";
 import { frameSteps, leavingSteps } from "./walk/frame.mjs";
 import { base, browser, failures, options, page, signIn, stepsTaken } from "./walk/harness.mjs";
 import { logSteps } from "./walk/logs.mjs";
+import { routeSteps } from "./walk/routes.mjs";
 
 const parts = options.empty
   ? { empty: emptySteps }
-  : { frame: frameSteps, events: eventSteps, logs: logSteps, access: accessSteps, alerts: alertSteps, silences: silenceSteps, behaviour: behaviourSteps, everywhere: everywhereSteps, token: tokenEnds, leaving: leavingSteps };
+  : { frame: frameSteps, events: eventSteps, logs: logSteps, routes: routeSteps, access: accessSteps, alerts: alertSteps, silences: silenceSteps, behaviour: behaviourSteps, everywhere: everywhereSteps, token: tokenEnds, leaving: leavingSteps };
 const chosen = options.parts.split(",").filter(Boolean);
 if (options.only || (chosen.length > 0 && !chosen.includes("frame"))) {
   await page.goto(new URL("/login", base).href);

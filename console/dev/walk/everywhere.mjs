@@ -48,6 +48,7 @@ const PAGES = [
   }, ".node-panel"]]],
   ["behaviour?view=diagram", ".tree-diagram canvas", []],
   ["/sources", ".code pre", []],
+  ["/routes", "[data-route], .empty", []],
   ["/users", "tbody tr", [["a new one", () => click(".page-head .btn-primary"), DIALOG]]],
   ["/users", "tbody tr", [["a change", () => click("tbody .btn-small"), DIALOG]]],
   ["/tokens", "tbody tr, .empty", [["a new one", () => click(".page-head .btn-primary"), ".ant-modal"]]],

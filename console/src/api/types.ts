@@ -439,6 +439,40 @@ export interface NotificationSink {
   lag: number;
 }
 
+/** Where records are forwarded to, and how that goes. Counts begin anew with the server. */
+export interface ForwardingRoute {
+  name: string;
+  /** Kind of the destination, such as `syslog`. */
+  type: string;
+  place: string;
+  /** Query that a record has to match; empty for all. */
+  match: string;
+  kinds: ("log" | "event")[];
+  min_priority: string;
+  state: "running" | "waiting" | "failing" | "disabled";
+  sent_total: number;
+  sent_bytes_total: number;
+  /** Not for this route. */
+  filtered_total: number;
+  /** Refused for good: dead letters. */
+  failed_total: number;
+  retried_total: number;
+  /** Dropped by retention before they could be sent. */
+  lost_total: number;
+  dead_letters: number;
+  /** Records that are not yet handled. */
+  lag: number;
+  last_success: Time | null;
+  last_error: string | null;
+  last_error_time: Time | null;
+}
+
+/** A record that a destination refused for good. */
+export interface DeadLetter {
+  id: string;
+  reason: string;
+}
+
 export const BRANCHES = ["process", "network", "file", "lineage"] as const;
 export type Branch = (typeof BRANCHES)[number];
 

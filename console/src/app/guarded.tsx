@@ -4,13 +4,15 @@ import type { ComponentType } from "react";
 import { useTranslation } from "react-i18next";
 import { Link, Navigate, useLocation } from "react-router";
 import type { Permission } from "../api/types";
-import { useCan, useSession } from "./session";
+import { useCan, useCanWhole, useSession } from "./session";
 
-/** `Page` for who has `permission`. */
-export function guarded(permission: Permission | undefined, Page: ComponentType): ComponentType {
+/** `Page` for who has `permission`, and sees everybody's data when it speaks of the `whole`. */
+export function guarded(permission: Permission | undefined, Page: ComponentType, whole = false): ComponentType {
   if (!permission) return Page;
   return function Guarded() {
-    const allowed = useCan(permission);
+    const can = useCan(permission);
+    const canWhole = useCanWhole(permission);
+    const allowed = whole ? canWhole : can;
     const seesEvents = useCan("view_events");
     const { pathname } = useLocation();
     if (allowed) return <Page />;

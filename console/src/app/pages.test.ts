@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { PAGES, pageAt } from "./pages";
+import type { Session } from "../api/types";
+import { PAGES, pageAt, pagesFor } from "./pages";
 
 describe("pageAt", () => {
   it.each([
@@ -8,6 +9,7 @@ describe("pageAt", () => {
     ["/containers/web", "containers"],
     ["/alerts/silences", "alerts"],
     ["/behaviour/registry.example%2Fweb", "behaviour"],
+    ["/routes", "routes"],
     ["/eventsandmore", "overview"],
     ["/nowhere", "overview"],
   ])("%s", (path, expected) => expect(pageAt(path).key).toBe(expected));
@@ -18,4 +20,11 @@ it("pages differ in path, name and key", () => {
     const named = PAGES.map((page) => page[field]).filter((name) => name !== undefined);
     expect(new Set(named).size).toBe(named.length);
   }
+});
+
+it("routes are for who may set them up, and sees everything", () => {
+  const seen = (session: Partial<Session>) => pagesFor({ permissions: [], scope: null, ...session } as unknown as Session).some(({ key }) => key === "routes");
+  expect(seen({})).toBe(false);
+  expect(seen({ permissions: ["manage_notifications"] })).toBe(true);
+  expect(seen({ permissions: ["manage_notifications"], scope: { namespaces: ["shop"], labels: [] } })).toBe(false);
 });

@@ -25,6 +25,8 @@ export interface PageEntry {
   letter?: string;
   /** What a person must be allowed to do to see it. */
   permission?: Permission;
+  /** It speaks of everybody's data: not for who sees only a part. */
+  whole?: boolean;
   load: () => Promise<ComponentType>;
   /** Pages below this one, by the rest of their path. */
   inner?: Record<string, () => Promise<ComponentType>>;
@@ -68,6 +70,7 @@ export const PAGES: readonly PageEntry[] = [
     inner: { ":id": async () => (await import("../pages/behaviour/behaviour-page")).BehaviourPage },
   },
   { path: "/sources", key: "sources", icon: "sources", place: "wide", letter: "s", permission: "view_system", load: async () => (await import("../pages/sources/sources")).Sources },
+  { path: "/routes", key: "routes", icon: "routes", place: "more", letter: "r", permission: "manage_notifications", whole: true, load: async () => (await import("../pages/routes/routes")).Routes },
   { path: "/users", key: "users", icon: "users", place: "more", letter: "u", permission: "manage_access", load: async () => (await import("../pages/access/users")).Users },
   { path: "/tokens", key: "tokens", icon: "key", place: "more", letter: "k", permission: "own_tokens", load: async () => (await import("../pages/access/tokens")).Tokens },
   { path: "/sessions", key: "sessions", icon: "screen", place: "more", letter: "n", load: async () => (await import("../pages/access/sessions")).Sessions },
@@ -82,15 +85,15 @@ export function pageAt(path: string): PageEntry {
 
 /** The pages of the navigation that `session` may see. */
 export function pagesFor(session: Session | null): PageEntry[] {
-  return PAGES.filter(({ place, permission }) => place !== "none" && (!permission || may(session, permission)));
+  return PAGES.filter(({ place, permission, whole }) => place !== "none" && (!permission || may(session, permission)) && !(whole && session?.scope));
 }
 
 /** Routes of all pages, each loaded when it is opened. */
 export function pageRoutes(): RouteObject[] {
-  return PAGES.flatMap(({ path, load, inner, permission }) => {
+  return PAGES.flatMap(({ path, load, inner, permission, whole }) => {
     const route = (rest: string, loadOne: () => Promise<ComponentType>): RouteObject => ({
       path: rest,
-      lazy: async () => ({ Component: guarded(permission, await loadOne()) }),
+      lazy: async () => ({ Component: guarded(permission, await loadOne(), whole) }),
     });
     return [route(path, load), ...Object.entries(inner ?? {}).map(([rest, loadInner]) => route(`${path}/${rest}`, loadInner))];
   });

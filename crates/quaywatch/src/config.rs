@@ -38,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) logs: LogsConfig,
     /// Where others send logs to.
     pub(crate) receivers: Vec<receivers::Config>,
+    /// Where records are forwarded to.
+    pub(crate) routes: Vec<qw_sinks::routes::RouteConfig>,
     /// What is known of containers.
     pub(crate) inventory: InventoryConfig,
     /// Bounds between sources and store.
@@ -70,6 +72,7 @@ impl Default for Config {
             sources: Vec::new(),
             logs: LogsConfig::default(),
             receivers: Vec::new(),
+            routes: Vec::new(),
             inventory: InventoryConfig::default(),
             pipeline: PipelineConfig::default(),
             store: StoreConfig::default(),
@@ -232,6 +235,8 @@ pub(crate) struct InventoryConfig {
     pub(crate) docker: bool,
     /// Engine, as in `DOCKER_HOST`.
     pub(crate) endpoint: Option<String>,
+    /// Keep what happens to containers as events.
+    pub(crate) events: bool,
 }
 
 impl Default for InventoryConfig {
@@ -239,6 +244,7 @@ impl Default for InventoryConfig {
         Self {
             docker: true,
             endpoint: None,
+            events: true,
         }
     }
 }
@@ -397,6 +403,8 @@ impl Default for ProfilesConfig {
 pub(crate) struct AlertsConfig {
     /// Events of Falco rules of this priority, or a more urgent one, are alerts.
     pub(crate) falco_min_priority: Priority,
+    /// Events of the container engine that are at least this urgent become alerts.
+    pub(crate) engine_min_priority: Priority,
     /// What is noticed in a workload within this time of each other is one alert.
     pub(crate) story_window: Span,
     /// For so long after an alert was closed as expected or as a false positive, the same again only
@@ -413,6 +421,7 @@ impl Default for AlertsConfig {
         let options = qw_alerts::DeskOptions::default();
         Self {
             falco_min_priority: Priority::Warning,
+            engine_min_priority: Priority::Warning,
             story_window: Span(options.story_window),
             mute_closed: Span(options.mute_closed),
             keep_closed: Span(options.keep_closed),

@@ -132,6 +132,7 @@ impl Server {
         }
         pipeline.detect(Box::new(FalcoRules::new(
             config.alerts.falco_min_priority,
+            config.alerts.engine_min_priority,
             config.profiles.per,
         )));
         pipeline.alert(desk.clone());
@@ -208,6 +209,17 @@ impl Server {
         .context("notifications")?;
         let notifications = notifier.notifications();
         pipeline.observe(Box::new(Told(notifications.clone())));
+        let router = qw_sinks::routes::Router::start(
+            &qw_sinks::routes::Config {
+                routes: config.routes.clone(),
+            },
+            Arc::clone(&store) as Arc<dyn RecordStore>,
+            Arc::clone(&store) as Arc<dyn StateStore>,
+            qw_sinks::Options::new(now, wiring::jitter),
+            &stop,
+        )
+        .context("routes")?;
+        pipeline.observe(Box::new(Forwarded(router.routes())));
         let oidc = config.oidc.as_ref().map(wiring::oidc).transpose()?;
         let sources_stop = CancellationToken::new();
         let mut source_tasks = JoinSet::new();
@@ -264,6 +276,7 @@ impl Server {
             desk: desk.clone(),
             profiles: Arc::clone(&profiles),
             notifications: Some(notifications.clone()),
+            forwarding: Some(router.routes()),
             access: self.access.clone(),
             hub: hub.clone(),
             sources: statuses.clone(),
@@ -373,6 +386,7 @@ impl Server {
         }
         upkeep.await?;
         notifier.stopped().await;
+        router.stopped().await;
         qw_pipeline::save_profiles(&profiles, &*store, store.last_id())?;
         if let Some(folder) = &config.profiles.storage_path {
             report("writing trees", trees::write(&profiles, folder));
@@ -397,6 +411,15 @@ impl Observer for Told {
 
     fn alerted(&mut self, alerts: &[Seen]) {
         tell(&self.0, alerts);
+    }
+}
+
+/// Hands what is committed to those who forward it.
+struct Forwarded(qw_sinks::routes::Routes);
+
+impl Observer for Forwarded {
+    fn committed(&mut self, _: &SourceId, events: &Arc<[StoredEvent]>, _: Timestamp) {
+        self.0.committed(events);
     }
 }
 

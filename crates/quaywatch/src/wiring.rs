@@ -15,6 +15,7 @@ use qw_log::{Builtin, Multiline, Redactor};
 use qw_pipeline::{Observe, Source};
 use qw_sources::{
     docker::DockerSource,
+    engine::EngineSource,
     file::FileSource,
     logs::LogsSource,
     receivers::{self, ReceiverSource},
@@ -190,6 +191,16 @@ pub(crate) fn sources(config: &Config) -> Result<Vec<ReadySource>> {
     if config.logs.enabled {
         sources.push(logs(config)?);
     }
+    let endpoint = config.inventory.endpoint.as_deref();
+    if config.inventory.docker && config.inventory.events && has_engine(endpoint) {
+        let docker = docker(endpoint)?;
+        sources.push(ReadySource {
+            id: EngineSource::source_id(),
+            kind: qw_sources::engine::KIND,
+            description: format!("what happens to containers of {}", docker.endpoint()),
+            source: Box::new(EngineSource::new(docker)),
+        });
+    }
     Ok(sources)
 }
 
@@ -258,6 +269,12 @@ pub(crate) fn receivers(config: &Config) -> Result<(Vec<ReadySource>, Vec<ReadyR
         }
     }
     Ok((sources, served))
+}
+
+/// True when there may be an engine: one is named, or the usual socket is there.
+fn has_engine(endpoint: Option<&str>) -> bool {
+    let is_named = endpoint.is_some() || std::env::var_os("DOCKER_HOST").is_some();
+    is_named || Path::new("/var/run/docker.sock").exists()
 }
 
 fn logs(config: &Config) -> Result<ReadySource> {

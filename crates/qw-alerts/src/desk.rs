@@ -106,7 +106,7 @@ impl Group {
             source,
             rule: match source {
                 AlertSource::Profile => Arc::default(),
-                AlertSource::Falco => Arc::clone(rule),
+                AlertSource::Falco | AlertSource::Engine => Arc::clone(rule),
             },
             workload: Arc::clone(workload),
             audience,

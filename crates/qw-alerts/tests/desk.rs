@@ -185,7 +185,7 @@ fn batch(noticed: &[Noticed<'_>]) -> (Vec<Event>, Vec<Detection>) {
         }],
         behaviour: match noticed.source {
             AlertSource::Profile => vec![behaviour(noticed.reason)],
-            AlertSource::Falco => Vec::new(),
+            AlertSource::Falco | AlertSource::Engine => Vec::new(),
         },
     };
     (

@@ -17,6 +17,7 @@ mod events;
 mod export;
 mod formats;
 mod histogram;
+mod forwarding;
 mod notifications;
 mod oidc;
 mod overview;
@@ -197,7 +198,7 @@ fn api(state: Option<&State>) -> OpenApiRouter<State> {
         (
             may(Permission::ManageNotifications, Data::Whole),
             limit,
-            notifications::routes(),
+            [notifications::routes(), forwarding::routes()].concat(),
         ),
         (
             may(Permission::ViewSystem, Data::Whole),
@@ -398,6 +399,7 @@ fn document(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi 
         (name = "alerts", description = "Alerts, triage and silences"),
         (name = "profiles", description = "What workloads do, learned"),
         (name = "notifications", description = "Who is told about alerts"),
+        (name = "routes", description = "Where records are forwarded to"),
         (name = "sources", description = "Where events come from"),
         (name = "streams", description = "Events as they come, as server-sent events"),
         (name = "views", description = "Saved views of the console"),

@@ -13,7 +13,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use qw_auth::Scope;
-use qw_exporters::{Format, Inputs, Page, ProcessSnapshot, SinkSnapshot, accepts_gzip, gzip};
+use qw_exporters::{Format, Inputs, Page, ProcessSnapshot, RouteSnapshot, SinkSnapshot, accepts_gzip, gzip};
 use qw_sinks::Notifications;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -263,6 +263,17 @@ async fn scrape(state: State, page: Page, headers: &HeaderMap) -> Result<Respons
                 name: sink.name,
             })
             .collect();
+        let routes: Vec<RouteSnapshot> = parts
+            .forwarding
+            .iter()
+            .flat_map(qw_sinks::routes::Routes::statuses)
+            .map(|route| RouteSnapshot {
+                outcomes: route.outcomes(),
+                sent_bytes: route.sent_bytes,
+                lag: route.lag,
+                name: route.name,
+            })
+            .collect();
         let profiles = parts.profiles.lock().stats();
         let text = parts.metrics.render(
             page,
@@ -276,6 +287,7 @@ async fn scrape(state: State, page: Page, headers: &HeaderMap) -> Result<Respons
                 profiles,
                 alerts: &parts.desk.counts(),
                 sinks: &sinks,
+                routes: &routes,
                 process: ProcessSnapshot::read().ok(),
             },
         );

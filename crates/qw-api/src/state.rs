@@ -32,6 +32,8 @@ pub struct Parts {
     pub profiles: SharedProfiles,
     /// Who is told about alerts; `None` when nobody is configured.
     pub notifications: Option<Notifications>,
+    /// Where records are forwarded to; `None` where nothing is.
+    pub forwarding: Option<qw_sinks::routes::Routes>,
     /// Users, sessions, tokens.
     pub access: Access,
     /// Live events.

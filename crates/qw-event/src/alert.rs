@@ -47,17 +47,20 @@ pub enum AlertSource {
     Falco,
     /// A deviation from a learned profile.
     Profile,
+    /// What the container engine tells of a container.
+    Engine,
 }
 
 impl AlertSource {
     /// All sources.
-    pub const ALL: [Self; 2] = [Self::Falco, Self::Profile];
+    pub const ALL: [Self; 3] = [Self::Falco, Self::Profile, Self::Engine];
 
     /// The name in lower case.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Falco => "falco",
             Self::Profile => "profile",
+            Self::Engine => "engine",
         }
     }
 }

@@ -95,6 +95,7 @@ fn render(criterion: &mut Criterion) {
             profiles: Stats::default(),
             alerts: &AlertCounts::default(),
             sinks: &[],
+            routes: &[],
             process: None,
         };
         metrics.render(Page::Main, format, NOW, &inputs)

@@ -51,7 +51,23 @@ static NOTIFICATION_LAG: Family = Family::gauge(
     &["sink"],
 );
 
-pub(crate) static FAMILIES: [&Family; 9] = [
+static ROUTE_RECORDS: Family = Family::counter(
+    "quaywatch_route_records_total",
+    "Records by what forwarding them came to; `retried` counts records that were sent again.",
+    &["route", "outcome"],
+);
+static ROUTE_BYTES: Family = Family::counter(
+    "quaywatch_route_sent_bytes_total",
+    "Bytes handed to the route's destination.",
+    &["route"],
+);
+static ROUTE_LAG: Family = Family::gauge(
+    "quaywatch_route_lag_records",
+    "Records in the log that the route has not looked at yet.",
+    &["route"],
+);
+
+pub(crate) static FAMILIES: [&Family; 12] = [
     &PROFILES,
     &PROFILE_NODES,
     &PROFILE_BYTES,
@@ -61,6 +77,9 @@ pub(crate) static FAMILIES: [&Family; 9] = [
     &ALERTS_SILENCED,
     &NOTIFICATIONS,
     &NOTIFICATION_LAG,
+    &ROUTE_RECORDS,
+    &ROUTE_BYTES,
+    &ROUTE_LAG,
 ];
 
 /// A receiver of notifications at one moment.
@@ -71,6 +90,19 @@ pub struct SinkSnapshot {
     /// Changes of alerts since the process started, by the label `outcome`.
     pub outcomes: [(&'static str, u64); 5],
     /// Changes it has not gone through yet.
+    pub lag: u64,
+}
+
+/// A route of records at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteSnapshot {
+    /// Its name.
+    pub name: String,
+    /// Records since the process started, by the label `outcome`.
+    pub outcomes: [(&'static str, u64); 5],
+    /// Bytes handed to the destination.
+    pub sent_bytes: u64,
+    /// Records it has not looked at yet.
     pub lag: u64,
 }
 
@@ -86,6 +118,20 @@ pub(crate) fn write(page: &mut Exposition, inputs: &Inputs<'_>) {
     let mut lag = page.family(&NOTIFICATION_LAG);
     for sink in inputs.sinks {
         lag.sample(&[&sink.name], sink.lag);
+    }
+    let mut records = page.family(&ROUTE_RECORDS);
+    for route in inputs.routes {
+        for (outcome, count) in route.outcomes {
+            records.sample(&[&route.name, outcome], count);
+        }
+    }
+    let mut bytes = page.family(&ROUTE_BYTES);
+    for route in inputs.routes {
+        bytes.sample(&[&route.name], route.sent_bytes);
+    }
+    let mut lag = page.family(&ROUTE_LAG);
+    for route in inputs.routes {
+        lag.sample(&[&route.name], route.lag);
     }
 }
 

@@ -18,6 +18,7 @@
 //!     profiles: profiles.lock().stats(),
 //!     alerts: &desk.counts(),
 //!     sinks: &sinks,
+//!     routes: &routes,
 //!     process: ProcessSnapshot::read().ok(),
 //! });
 //! // answer with `Content-Type: format.content_type()`, and with `gzip(&text)` when
@@ -41,7 +42,7 @@ mod syscall;
 
 pub use exposition::{Exposition, Family, Format, Kind, accepts_gzip, gzip};
 pub use families::{catalogue, families};
-pub use findings::SinkSnapshot;
+pub use findings::{RouteSnapshot, SinkSnapshot};
 pub use http::HttpRequests;
 pub use metrics::{Inputs, Metrics, Options, Page};
 pub use native::StreamSnapshot;

@@ -9,7 +9,7 @@ use qw_pipeline::{Observer, PipelineStatistics, SourceStatuses};
 use qw_store::StoreStatistics;
 
 use crate::{
-    Exposition, Format, HttpRequests, ProcessSnapshot, SinkSnapshot, StreamSnapshot, native,
+    Exposition, Format, HttpRequests, ProcessSnapshot, RouteSnapshot, SinkSnapshot, StreamSnapshot, native,
     syscall::{Counts, SyscallMetrics},
 };
 
@@ -69,6 +69,8 @@ pub struct Inputs<'a> {
     pub alerts: &'a AlertCounts,
     /// Receivers of notifications.
     pub sinks: &'a [SinkSnapshot],
+    /// Routes of records.
+    pub routes: &'a [RouteSnapshot],
     /// This process, from [`ProcessSnapshot::read`]; `None` where the system does not tell.
     pub process: Option<ProcessSnapshot>,
 }

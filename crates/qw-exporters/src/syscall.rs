@@ -123,7 +123,9 @@ impl Observer for SyscallMetrics {
             counts.logs.count(events, received);
         }
         let of_falco = events.iter().map(|stored| &stored.event);
-        let mut of_falco = of_falco.filter(|event| event.kind.is_event()).peekable();
+        let is_falcos =
+            |event: &&Event| event.kind.is_event() && &*event.source != qw_pipeline::ENGINE_EVENTS;
+        let mut of_falco = of_falco.filter(is_falcos).peekable();
         if of_falco.peek().is_some() {
             counts.count(source, of_falco, received);
         }

@@ -29,19 +29,25 @@ pub trait Detector: Send {
     fn state_stored(&mut self) {}
 }
 
-/// Has events of Falco rules that are urgent enough become alerts.
+/// Event source of what the container engine tells.
+pub const ENGINE_EVENTS: &str = "docker";
+
+/// Has events of Falco rules, and of the container engine, that are urgent enough become alerts.
 #[derive(Debug, Clone)]
 pub struct FalcoRules {
     least: Priority,
+    engine_least: Priority,
     per: Per,
     key: String,
 }
 
 impl FalcoRules {
-    /// Rules of priority `least` or more urgent; an alert concerns what has one profile by `per`.
-    pub fn new(least: Priority, per: Per) -> Self {
+    /// Rules of priority `least` or more urgent, events of the engine of `engine_least` or more urgent;
+    /// an alert concerns what has one profile by `per`.
+    pub fn new(least: Priority, engine_least: Priority, per: Per) -> Self {
         Self {
             least,
+            engine_least,
             per,
             key: String::new(),
         }
@@ -60,20 +66,24 @@ impl FalcoRules {
 impl Detector for FalcoRules {
     fn detect(&mut self, events: &[Event], _: Timestamp, found: &mut Vec<Detection>) {
         for (index, event) in events.iter().enumerate() {
-            // What Falco says of itself is a notice to the operator, not an alert.
-            let is_falcos = event.kind.is_event() && &*event.source != "internal";
-            if event.priority > self.least || !is_falcos {
+            let (source, code, least) = match &*event.source {
+                // What Falco says of itself is a notice to the operator, not an alert.
+                "internal" => continue,
+                ENGINE_EVENTS => (AlertSource::Engine, "engine_event", self.engine_least),
+                _ => (AlertSource::Falco, "falco_rule", self.least),
+            };
+            if event.priority > least || !event.kind.is_event() {
                 continue;
             }
             found.push(Detection {
                 event: index,
-                source: AlertSource::Falco,
+                source,
                 rule: Arc::clone(&event.rule),
                 priority: event.priority,
                 workload: self.workload(event),
                 score: None,
                 reasons: vec![Reason {
-                    code: "falco_rule".into(),
+                    code: code.into(),
                     text: message(event),
                     time: event.time,
                     weight: 0.0,

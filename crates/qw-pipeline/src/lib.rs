@@ -22,7 +22,7 @@ mod profile;
 mod source;
 mod status;
 
-pub use detect::{Detector, FalcoRules};
+pub use detect::{Detector, ENGINE_EVENTS, FalcoRules};
 pub use enrich::Enrich;
 pub use index::{ContainerIndex, SharedContainerIndex};
 pub use intake::{Intake, NotAccepted, NotStored, Receipt};

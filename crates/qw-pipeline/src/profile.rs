@@ -19,7 +19,7 @@ use qw_store::{
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::Detector;
+use crate::{Detector, ENGINE_EVENTS};
 
 /// Profiles shared between the pipeline, which feeds them, and everyone who reads them.
 pub type SharedProfiles = Arc<Mutex<Profiles>>;
@@ -130,7 +130,8 @@ impl ProfileDetector {
 impl Detector for ProfileDetector {
     fn detect(&mut self, events: &[Event], received: Timestamp, found: &mut Vec<Detection>) {
         let events = events.iter().enumerate();
-        let mut events = events.filter(|(_, event)| event.kind.is_event()).peekable();
+        let is_falcos = |event: &Event| event.kind.is_event() && &*event.source != ENGINE_EVENTS;
+        let mut events = events.filter(|(_, event)| is_falcos(event)).peekable();
         if events.peek().is_none() {
             return;
         }

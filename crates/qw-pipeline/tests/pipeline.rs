@@ -16,8 +16,8 @@ use qw_event::{
     Priority, RecordKind, SourceId, StoredEvent, Timestamp,
 };
 use qw_pipeline::{
-    CancellationToken, ContainerIndex, Detector, FalcoRules, Intake, NotAccepted, NotStored,
-    Notices, Observe, Observer, Options, Pipeline, SourceStatuses,
+    CancellationToken, ContainerIndex, Detector, ENGINE_EVENTS, FalcoRules, Intake, NotAccepted,
+    NotStored, Notices, Observe, Observer, Options, Pipeline, SourceStatuses,
 };
 use qw_profile::Per;
 use qw_store::{
@@ -605,7 +605,7 @@ async fn what_is_only_observed_is_kept_around_a_detection_and_as_a_sample() {
 
 #[test]
 fn urgent_falco_rules_are_noticed() {
-    let mut rules = FalcoRules::new(Priority::Warning, Per::ImageAndRole);
+    let mut rules = FalcoRules::new(Priority::Warning, Priority::Error, Per::ImageAndRole);
     let of = |priority: Priority, source: &str, output: &str| Event {
         kind: RecordKind::Event,
         priority,
@@ -626,6 +626,12 @@ fn urgent_falco_rules_are_noticed() {
             "Falco internal: syscall event drop",
         ),
         of(Priority::Emergency, "k8s_audit", ""),
+        of(Priority::Warning, ENGINE_EVENTS, "Container a paused"),
+        of(
+            Priority::Error,
+            ENGINE_EVENTS,
+            "Container a ran out of memory",
+        ),
     ];
     let mut found = Vec::new();
     rules.detect(&events, Timestamp::EPOCH, &mut found);
@@ -637,7 +643,9 @@ fn urgent_falco_rules_are_noticed() {
         told,
         [
             (1, "workload:a", "Shell (user=root)"),
-            (3, "workload:a", "A")
+            (3, "workload:a", "A"),
+            (5, "workload:a", "Container a ran out of memory"),
         ]
     );
+    assert_eq!(found[2].source, AlertSource::Engine);
 }

@@ -67,6 +67,15 @@ impl Client {
     /// Sends `post`; the answer when it is of the 200s. `now` is for dates in answers.
     pub(crate) async fn send(&self, post: Post, now: Timestamp) -> Result<Answer, Refusal> {
         let place = place(&post.address);
+        let secrets = post.secrets.clone();
+        let reply = self.exchange(post, MAX_ANSWER).await?;
+        let said = redacted(&String::from_utf8_lossy(&reply.body), &secrets);
+        judge(&place, reply.status, &reply.headers, &said, now)
+    }
+
+    /// Sends `post`; whatever is answered, of which `max_answer` bytes are read at most.
+    pub(crate) async fn exchange(&self, post: Post, max_answer: usize) -> Result<Reply, Refusal> {
+        let place = place(&post.address);
         let mut request = Request::new(Full::new(post.body));
         *request.method_mut() = post.method;
         *request.uri_mut() = post.address;
@@ -82,22 +91,34 @@ impl Client {
                     Refusal::because(&format!("cannot reach `{place}`"), &error)
                 })?;
             let (head, body) = answer.into_parts();
-            let body = Limited::new(body, MAX_ANSWER).collect().await;
-            // The status decides; a text that breaks off or is too long takes nothing from it.
-            let text = body
-                .map(http_body_util::Collected::to_bytes)
-                .unwrap_or_default();
-            Ok((head, text))
+            let body = Limited::new(body, max_answer).collect().await;
+            Ok(Reply {
+                status: head.status,
+                headers: head.headers,
+                is_whole: body.is_ok(),
+                // The status decides; a text that breaks off or is too long takes nothing from it.
+                body: body
+                    .map(http_body_util::Collected::to_bytes)
+                    .unwrap_or_default(),
+            })
         };
-        let (head, text) = tokio::time::timeout(self.timeout, exchange)
+        tokio::time::timeout(self.timeout, exchange)
             .await
             .map_err(|_| {
                 let seconds = self.timeout.as_secs();
                 Refusal::passing(format!("`{place}` did not answer within {seconds} s"))
-            })??;
-        let said = redacted(&String::from_utf8_lossy(&text), &post.secrets);
-        judge(&place, head.status, &head.headers, &said, now)
+            })?
     }
+}
+
+/// What was answered to a request.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    /// False when the body broke off or was too long; it is empty then.
+    pub(crate) is_whole: bool,
+    pub(crate) body: Bytes,
 }
 
 /// Reads the headers of a configuration; an error names the header.
@@ -154,7 +175,7 @@ pub(crate) fn place(address: &Uri) -> String {
 ///
 /// A status of the 400s says that the message is bad, and it is given up; except where it speaks of
 /// the sender or the moment (401, 403, 407, 408, 421, 425, 429): there the next attempt may succeed.
-fn judge(
+pub(crate) fn judge(
     place: &str,
     status: StatusCode,
     headers: &HeaderMap,

@@ -1,4 +1,5 @@
-//! Notifications about alerts: webhooks, Alertmanager, syslog, mail.
+//! Notifications about alerts: webhooks, Alertmanager, syslog, mail; and records that are forwarded
+//! ([`routes`]).
 //!
 //! The history of alerts is the queue. Each sink reads it from a position of its own, hands on what
 //! its selection takes, and moves the position only once the receiver has taken the message: a
@@ -17,6 +18,7 @@ mod message;
 mod notifier;
 mod pace;
 mod receiver;
+pub mod routes;
 mod runner;
 pub mod secret;
 mod smtp;

@@ -134,7 +134,7 @@ impl Receiver for Syslog {
 }
 
 /// Writes `frames`, ends our side, and waits until the receiver ends its own.
-async fn hand_over(
+pub(crate) async fn hand_over(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     frames: &[u8],
 ) -> io::Result<&'static str> {

@@ -7,6 +7,7 @@
 mod clock;
 pub mod demo;
 pub mod docker;
+pub mod engine;
 pub mod falco;
 pub mod file;
 #[cfg(test)]

@@ -185,7 +185,7 @@ fn noticed(seed: u64, began: i64) -> BTreeMap<String, (Vec<f32>, BTreeSet<String
         .collect();
     let mut parser = Parser::default();
     let mut profiles = Profiles::new(qw_profile::Options::default());
-    let mut rules = FalcoRules::new(Priority::Warning, Per::default());
+    let mut rules = FalcoRules::new(Priority::Warning, Priority::Warning, Per::default());
     let mut noticed: BTreeMap<String, (Vec<f32>, BTreeSet<String>)> = BTreeMap::new();
     let lines = Generator::new(seed, began).lines(began.saturating_sub(day)..until, 0.0);
     for (time, line) in lines {

@@ -7,6 +7,7 @@ import { get } from "../../api/client";
 import type { Page, Source } from "../../api/types";
 import { useCan } from "../../app/session";
 import { Empty } from "../../components/states";
+import { isReceiver } from "../sources/receivers";
 
 /** What turns the collection of logs on. */
 const CONFIGURATION = "# quaywatch.yaml\nlogs:\n  enabled: true";
@@ -34,7 +35,8 @@ export function EmptyLogs({ filtered, live, onClear, onLookBack }: EmptyLogsProp
       {t("logs.lookBack")}
     </button>
   );
-  const off = sources.data !== undefined && !sources.data.items.some(({ id }) => id.startsWith(LOGS_SOURCE));
+  // Lines are read, or sent here.
+  const off = sources.data !== undefined && !sources.data.items.some((source) => source.id.startsWith(LOGS_SOURCE) || isReceiver(source));
   if (off) {
     return (
       <Empty title={t("logs.offTitle")} text={t("logs.offText")} command={CONFIGURATION} commandLabel={t("logs.offLabel")}>

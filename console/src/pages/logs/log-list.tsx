@@ -191,7 +191,7 @@ export function LogList(props: LogListProps) {
   const classes = ["log-box", wrap && "log-wrap"].filter(Boolean).join(" ");
   return (
     <div className="log-place">
-      <div className={classes} ref={box} tabIndex={0} role="region" aria-label={props.label} onPointerDown={onCurrent} onFocus={onCurrent}>
+      <div className={classes} ref={box} tabIndex={0} role="region" aria-label={props.label} aria-busy={lines.loading} onPointerDown={onCurrent} onFocus={onCurrent}>
         <div className="log-rows" role="list" style={{ height: virtualizer.getTotalSize() }}>
           {items.map((item) => {
             const row = rows[item.index];

@@ -13,6 +13,8 @@ import { ExactTime, RelativeTime } from "../../components/time";
 import { formatBytes, formatCompact, formatCount, formatDuration } from "../../lib/format";
 import { curlCommand, falcoDockerCommand, falcoHttpConfiguration, fileConfiguration, sidekickConfiguration } from "./connect";
 import { Readers } from "./readers";
+import { addressesOf, isReceiver } from "./receivers";
+import { SendHere } from "./send-here";
 import { SourceState } from "./source-state";
 import "./sources.css";
 
@@ -44,6 +46,7 @@ export function Sources() {
         </div>
       )}
       {data?.items.map((source) => <SourceCard key={source.id} source={source} />)}
+      {data && <SendHere sources={data.items} />}
       <Connect />
     </div>
   );
@@ -56,7 +59,13 @@ function SourceCard({ source }: { source: Source }) {
   return (
     <section className="panel source" aria-label={source.id}>
       <div className="panel-head source-head">
-        <h2 className="mono">{source.id}</h2>
+        {isReceiver(source) ? (
+          <h2>
+            {t(`protocol.${source.kind}`)} {source.id !== source.kind && <span className="mono source-id">{source.id}</span>}
+          </h2>
+        ) : (
+          <h2 className="mono">{source.id}</h2>
+        )}
         <SourceState state={source.state} />
         {source.since && Date.parse(source.since) > 0 && (
           <span className="muted small">
@@ -64,9 +73,19 @@ function SourceCard({ source }: { source: Source }) {
           </span>
         )}
         <span className="spacer" />
-        <span className="muted truncate source-description" title={source.description}>
-          {source.description}
-        </span>
+        {isReceiver(source) ? (
+          <ul className="source-addresses" aria-label={t("sources.listens")}>
+            {addressesOf(source).map((address) => (
+              <li key={address} className="tag mono">
+                {address}
+              </li>
+            ))}
+          </ul>
+        ) : (
+          <span className="muted truncate source-description" title={source.description}>
+            {source.description}
+          </span>
+        )}
       </div>
       {source.last_error && (
         <div className={source.state === "failed" ? "source-error source-error-now" : "source-error"}>

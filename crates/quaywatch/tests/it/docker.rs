@@ -301,7 +301,7 @@ async fn inventory_shows_the_engines_containers_and_events_carry_them() {
     );
     assert!(line.contains(&id[..12]), "{line}");
     quaywatch.post_events(&line).unwrap();
-    let logs = quaywatch.get("/api/containers/shop-web-1/logs");
+    let logs = quaywatch.get("/api/containers/shop-web-1/logs?query=rule:A");
     assert_eq!(logs["items"][0]["container"]["id"], id.as_str(), "{logs}");
     assert_eq!(logs["items"][0]["container"]["compose_service"], "web");
 
@@ -312,7 +312,7 @@ async fn inventory_shows_the_engines_containers_and_events_carry_them() {
         (container.status == 200 && container.json()["state"] != "running").then_some(())
     });
     quaywatch.post_events(&line).unwrap();
-    let logs = quaywatch.get(&format!("/api/containers/{id}/logs"));
+    let logs = quaywatch.get(&format!("/api/containers/{id}/logs?query=rule:A"));
     assert_eq!(logs["items"].as_array().map(Vec::len), Some(2));
     assert_eq!(
         logs["items"][0]["container"]["name"], "shop-web-1",

@@ -629,6 +629,7 @@ async fn the_metrics_know_each_route_by_its_template() {
             profiles: parts.profiles.lock().stats(),
             alerts: &parts.desk.counts(),
             sinks: &[],
+            routes: &[],
             process: None,
         },
     );

@@ -127,6 +127,7 @@ impl Harness {
                 qw_profile::Options::default(),
             ))),
             notifications: None,
+            forwarding: None,
             access,
             hub: Hub::new(hub, store.last_id()),
             sources,

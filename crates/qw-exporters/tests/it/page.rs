@@ -13,7 +13,7 @@ use qw_event::{
     InvalidReason, Outcome, Priority, RecordKind, SourceId, StoredEvent, Timestamp,
 };
 use qw_exporters::{
-    Format, Inputs, Kind, Metrics, Options, Page, ProcessSnapshot, SinkSnapshot, StreamSnapshot,
+    Format, Inputs, Kind, Metrics, Options, Page, ProcessSnapshot, RouteSnapshot, SinkSnapshot, StreamSnapshot,
     families,
 };
 use qw_pipeline::{PipelineStatistics, SourceState, SourceStatuses};
@@ -149,6 +149,18 @@ fn render(page: Page, format: Format) -> String {
                     ("retried", 2),
                 ],
                 lag: 6,
+            }],
+            routes: &[RouteSnapshot {
+                name: String::from("siem"),
+                outcomes: [
+                    ("sent", 7),
+                    ("filtered", 8),
+                    ("failed", 0),
+                    ("retried", 0),
+                    ("lost", 0),
+                ],
+                sent_bytes: 900,
+                lag: 1,
             }],
             process: Some(ProcessSnapshot {
                 max_fds: Some(1024),

@@ -68,6 +68,7 @@ async fn sums_of_series_are_the_events_on_disk() {
             profiles: Stats::default(),
             alerts: &AlertCounts::default(),
             sinks: &[],
+            routes: &[],
             process: None,
         },
     );

@@ -53,9 +53,10 @@ pub(crate) fn changes(
     let old = list_keys(state, route)?;
     let too_many = (old.len() + kept).saturating_sub(MAX_DEAD_LETTERS);
     for (key, _) in old.into_iter().take(too_many) {
-        changes.push(OwnedStateChange::Delete {
-            collection: DEAD_LETTERS.into(),
+        changes.push(OwnedStateChange {
+            collection: DEAD_LETTERS.to_owned(),
             key,
+            value: None,
         });
     }
     for letter in newest {
@@ -63,10 +64,10 @@ pub(crate) fn changes(
             reason: letter.reason.chars().take(MAX_REASON).collect(),
             ..letter.clone()
         };
-        changes.push(OwnedStateChange::Put {
-            collection: DEAD_LETTERS.into(),
+        changes.push(OwnedStateChange {
+            collection: DEAD_LETTERS.to_owned(),
             key: key(route, letter.id),
-            value: serde_json::to_string(&letter).unwrap_or_default(),
+            value: serde_json::to_string(&letter).ok(),
         });
     }
     Ok(changes)

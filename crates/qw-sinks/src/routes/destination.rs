@@ -28,6 +28,11 @@ pub(crate) trait Destination: Send + 'static {
         None
     }
 
+    /// There was nothing to hand on for a while.
+    async fn idle(&mut self) -> Result<(), Refusal> {
+        Ok(())
+    }
+
     /// Looks whether records could be handed on without handing on any; `None` when only a record tells.
     async fn probe(&mut self) -> Option<Result<String, Refusal>> {
         None

@@ -67,13 +67,12 @@ pub(crate) fn starting_position(
     Ok(stored)
 }
 
-/// Twelve random hexadecimal digits.
+/// Sixteen random hexadecimal digits.
 pub(crate) fn random_name() -> String {
-    let bytes = random_bytes::<6>();
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:016x}", u64::from_le_bytes(random_bytes()))
 }
 
-/// Random bytes; of the time and a counter on a system that has none.
+/// Random bytes; of the seeds of hash maps on a system that has none.
 pub(crate) fn random_bytes<const N: usize>() -> [u8; N] {
     use std::{
         hash::{BuildHasher as _, RandomState},

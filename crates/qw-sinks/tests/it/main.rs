@@ -6,6 +6,7 @@ mod alertmanager;
 mod http_server;
 mod mail;
 mod memory;
+mod routes;
 mod syslog;
 mod webhook;
 
