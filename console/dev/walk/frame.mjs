@@ -180,6 +180,8 @@ export async function frameSteps() {
     const { items } = await api("/api/sources");
     await until(async () => (await page.locator(".source").count()) === items.length, `${items.length} sources are not there`);
     for (const { id } of items) expect((await page.locator(`.source[aria-label="${id}"]`).count()) === 1, `${id} is missing`);
+    const senders = items.filter(({ kind }) => ["syslog", "fluentd", "gelf"].includes(kind));
+    expect((await page.locator(".driver-ways button").count()) === senders.length, `commands for ${await page.locator(".driver-ways button").count()} of ${senders.length} receivers`);
     const before = await events();
     await page.click(".page-head .btn:has-text('Send test event')");
     await told("test event");

@@ -32,7 +32,7 @@ mod spine;
 mod streams;
 mod tls;
 
-use std::time::Duration;
+use std::{net::TcpListener, time::Duration};
 
 use qw_testkit::{
     quaywatch::{Builder, Quaywatch},
@@ -44,6 +44,13 @@ const BINARY: &str = env!("CARGO_BIN_EXE_quaywatch");
 
 fn server() -> Builder {
     Builder::new(BINARY)
+}
+
+/// Ports that nobody uses now.
+fn free_ports<const COUNT: usize>() -> [u16; COUNT] {
+    let listeners: [TcpListener; COUNT] =
+        std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    listeners.map(|listener| listener.local_addr().expect("an address").port())
 }
 
 /// One line as Falco prints it: event `number` of `container`, `age_seconds` old.

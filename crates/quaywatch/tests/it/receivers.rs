@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream, UdpSocket},
+    net::{TcpStream, UdpSocket},
     path::Path,
     process::Command,
     time::Duration,
@@ -17,16 +17,9 @@ use qw_testkit::{
 };
 use serde_json::Value;
 
-use crate::{check_conservation, server, tls::certificates};
+use crate::{check_conservation, free_ports, server, tls::certificates};
 
 const SOON: Duration = Duration::from_secs(120);
-
-/// Ports that nobody uses now.
-fn free_ports<const COUNT: usize>() -> [u16; COUNT] {
-    let listeners: [TcpListener; COUNT] =
-        std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    listeners.map(|listener| listener.local_addr().expect("an address").port())
-}
 
 /// Everything stored that `query` selects, the oldest first.
 fn records(quaywatch: &Quaywatch, query: &str) -> Vec<Value> {
@@ -391,7 +384,7 @@ receivers:
     // A line without an end.
     let mut endless = connect(syslog);
     for _ in 0..200 {
-        endless.write_all(&[b'x'; 64 * 1024]).unwrap();
+        endless.write_all(&vec![b'x'; 64 * 1024]).unwrap();
     }
     // A length that is a lie, and lines behind it.
     let mut liar = connect(syslog);

@@ -11,7 +11,7 @@ use std::{
 use qw_testkit::{quaywatch::Quaywatch, sampled, wait_for};
 use serde_json::{Value, json};
 
-use crate::{check_conservation, server};
+use crate::{check_conservation, free_ports, server};
 
 const SOON: Duration = Duration::from_secs(120);
 const PROTOCOLS: [&str; 7] = [
@@ -23,12 +23,6 @@ const PROTOCOLS: [&str; 7] = [
     "elasticsearch",
     "otlp",
 ];
-
-fn free_ports<const COUNT: usize>() -> [u16; COUNT] {
-    let listeners: [TcpListener; COUNT] =
-        std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    listeners.map(|listener| listener.local_addr().expect("an address").port())
-}
 
 /// Sends numbered lines of the container `shop` to a receiver of syslog.
 fn send(port: u16, numbers: std::ops::Range<usize>) {
@@ -222,7 +216,8 @@ fn routes_are_set_tried_and_ended_at_run_time() {
         )
     };
     let destination = TcpListener::bind(("127.0.0.1", port)).unwrap();
-    let to = json!({"type": "tcp_json", "address": format!("127.0.0.1:{port}"), "confirm": "written"});
+    let to =
+        json!({"type": "tcp_json", "address": format!("127.0.0.1:{port}"), "confirm": "written"});
     let good = json!({"match": "level:ERROR", "to": to});
     assert_eq!(
         ask(&quaywatch, "PUT", "/api/routes/live", &good).status,
