@@ -293,7 +293,7 @@ export interface View {
 export const ALERT_STATES = ["new", "acknowledged", "in_progress", "closed"] as const;
 export type AlertState = (typeof ALERT_STATES)[number];
 
-export const ALERT_SOURCES = ["falco", "profile"] as const;
+export const ALERT_SOURCES = ["falco", "profile", "engine"] as const;
 export type AlertSource = (typeof ALERT_SOURCES)[number];
 
 export const CLOSE_REASONS = ["resolved", "false_positive", "expected", "duplicate", "accepted"] as const;
@@ -465,6 +465,8 @@ export interface ForwardingRoute {
   last_success: Time | null;
   last_error: string | null;
   last_error_time: Time | null;
+  /** What was lost, in words. */
+  notice?: string | null;
 }
 
 /** A record that a destination refused for good. */

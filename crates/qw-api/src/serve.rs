@@ -13,7 +13,9 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use qw_auth::Scope;
-use qw_exporters::{Format, Inputs, Page, ProcessSnapshot, RouteSnapshot, SinkSnapshot, accepts_gzip, gzip};
+use qw_exporters::{
+    Format, Inputs, Page, ProcessSnapshot, RouteSnapshot, SinkSnapshot, accepts_gzip, gzip,
+};
 use qw_sinks::Notifications;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;

@@ -9,7 +9,8 @@ use qw_pipeline::{Observer, PipelineStatistics, SourceStatuses};
 use qw_store::StoreStatistics;
 
 use crate::{
-    Exposition, Format, HttpRequests, ProcessSnapshot, RouteSnapshot, SinkSnapshot, StreamSnapshot, native,
+    Exposition, Format, HttpRequests, ProcessSnapshot, RouteSnapshot, SinkSnapshot, StreamSnapshot,
+    native,
     syscall::{Counts, SyscallMetrics},
 };
 

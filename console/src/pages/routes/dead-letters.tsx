@@ -15,6 +15,15 @@ import { useNarrow } from "../../components/use-narrow";
 import { formatCount } from "../../lib/format";
 import { eventsLink } from "../../lib/links";
 
+/** What became of the dead letters of a route. */
+interface Replayed {
+  replayed: number;
+  /** By the destination, once more. */
+  refused?: number;
+  /** Retention dropped them meanwhile. */
+  missing?: number;
+}
+
 interface DeadLettersProps {
   /** Name of the route; `null` when nothing is open. */
   name: string | null;
@@ -75,10 +84,12 @@ function Letters({ name, route, asking, onAsk }: LettersProps) {
     getNextPageParam: (page) => page.next_cursor ?? undefined,
   });
   const replay = useMutation({
-    mutationFn: () => post<{ replayed: number }>(`${place}/replay`),
-    onSuccess: ({ replayed }) => {
+    mutationFn: () => post<Replayed>(`${place}/replay`),
+    onSuccess: ({ replayed, refused = 0, missing = 0 }) => {
       onAsk(false);
-      toast(t("routes.replayed", { count: replayed, shown: formatCount(replayed, i18n.language) }));
+      const counted = (count: number) => ({ count, shown: formatCount(count, i18n.language) });
+      const parts = [t("routes.replayed", counted(replayed)), refused > 0 && t("routes.replayRefused", counted(refused)), missing > 0 && t("routes.replayMissing", counted(missing))];
+      toast(parts.filter(Boolean).join("; "), refused + missing > 0 ? "error" : "success");
     },
     onSettled: () => Promise.all([client.invalidateQueries({ queryKey: ["dead-letters", name] }), client.invalidateQueries({ queryKey: ["routes"] })]),
   });

@@ -177,10 +177,16 @@ function RouteRows({ route, looks, onDead }: { route: ForwardingRoute; looks: re
           </button>
         </td>
       </tr>
-      {(shownError || answer) && (
+      {(shownError || route.notice || answer) && (
         <tr className="route-notes">
           <td colSpan={9}>
             {shownError && <LastError text={shownError} time={route.last_error_time} current={route.state === "failing"} />}
+            {route.notice && (
+              <p className="small route-error">
+                <Icon name="warning" size={13} />
+                <span>{route.notice}</span>
+              </p>
+            )}
             {answer && (
               <p className={answer.ok ? "small route-answer" : "small route-answer route-answer-bad"} role="status">
                 <Icon name={answer.ok ? "check" : "warning"} size={13} />

@@ -6,7 +6,9 @@ use axum::{
 };
 use http::StatusCode;
 use qw_event::Timestamp;
-use qw_sinks::routes::{RouteConfig, RouteError, RouteState, RouteStatus, Routes as Forwarding, Target};
+use qw_sinks::routes::{
+    RouteConfig, RouteError, RouteState, RouteStatus, Routes as Forwarding, Target,
+};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -129,7 +131,12 @@ fn short(name: &str) -> String {
 }
 
 fn forwarding<'a>(state: &'a State, name: &str) -> Result<&'a Forwarding, Problem> {
-    let unknown = || Problem::new(Code::NotFound, format!("there is no route `{}`", short(name)));
+    let unknown = || {
+        Problem::new(
+            Code::NotFound,
+            format!("there is no route `{}`", short(name)),
+        )
+    };
     state.parts.forwarding.as_ref().ok_or_else(unknown)
 }
 
@@ -152,7 +159,10 @@ async fn forwarding_routes(Extract(state): Extract<State>) -> Result<Json<RouteL
         for status in forwarding.statuses() {
             let config = configs.iter().find(|config| config.name == status.name);
             // One that was removed just now has none.
-            let letters = forwarding.dead_letters(&status.name).await.unwrap_or_default();
+            let letters = forwarding
+                .dead_letters(&status.name)
+                .await
+                .unwrap_or_default();
             items.push(RouteView::new(status, config, letters.len() as u64));
         }
     }

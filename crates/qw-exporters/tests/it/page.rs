@@ -13,8 +13,8 @@ use qw_event::{
     InvalidReason, Outcome, Priority, RecordKind, SourceId, StoredEvent, Timestamp,
 };
 use qw_exporters::{
-    Format, Inputs, Kind, Metrics, Options, Page, ProcessSnapshot, RouteSnapshot, SinkSnapshot, StreamSnapshot,
-    families,
+    Format, Inputs, Kind, Metrics, Options, Page, ProcessSnapshot, RouteSnapshot, SinkSnapshot,
+    StreamSnapshot, families,
 };
 use qw_pipeline::{PipelineStatistics, SourceState, SourceStatuses};
 use qw_store::StoreStatistics;

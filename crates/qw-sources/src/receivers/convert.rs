@@ -66,10 +66,14 @@ impl Converter {
             id => id,
         };
         let is_container = !id.is_empty() || !received.container.name.is_empty();
-        let name = if is_container {
-            &received.container.name
-        } else {
-            tag
+        let name = match &*received.container.name {
+            // What stands before the id in `{{.ImageName}}/{{.Name}}/{{.ID}}`.
+            "" if !id.is_empty() => tag
+                .strip_suffix(id)
+                .and_then(|before| before.strip_suffix('/')?.rsplit('/').next())
+                .unwrap_or_default(),
+            "" => tag,
+            name => name,
         };
         let program = if is_container || stream.is_some() {
             ""
@@ -271,6 +275,22 @@ mod tests {
             r#"{"log.tag":"shop/0123456789ab"}"#
         );
         assert_eq!(&*event.hostname, "here");
+    }
+
+    #[test]
+    fn a_container_that_is_not_known_is_called_as_its_tag_says() {
+        let name = |tag: &'static str| {
+            let received = Received {
+                tag: Cow::Borrowed(tag),
+                ..Received::default()
+            };
+            let event = converter().event(&received, "", Timestamp::EPOCH, None, false);
+            event.container.name.to_string()
+        };
+        assert_eq!(name("shop:1/web/0123456789ab"), "web");
+        assert_eq!(name("web/0123456789ab"), "web");
+        assert_eq!(name("0123456789ab"), "");
+        assert_eq!(name("sshd"), "sshd");
     }
 
     #[test]
