@@ -16,6 +16,7 @@ use utoipa_axum::routes;
 
 use crate::{
     access::Audit,
+    parameters::Body,
     problem::{Code, Problem, ProblemBody},
     routes::Routes,
     state::State,
@@ -179,7 +180,7 @@ async fn forwarding_routes(Extract(state): Extract<State>) -> Result<Json<RouteL
 /// to read a secret from, are left to the configuration.
 #[utoipa::path(put, path = "/api/routes/{name}", tag = "routes",
     params(("name" = String, Path, description = "Name of the route")),
-    request_body = Object,
+    request_body(content = Object, content_type = "application/json"),
     responses(
         (status = 204, description = "The route runs"),
         (status = 400, description = "The route cannot be like that", body = ProblemBody, content_type = "application/problem+json"),
@@ -188,7 +189,7 @@ async fn put_route(
     Extract(state): Extract<State>,
     audit: Audit,
     Path(name): Path<String>,
-    Json(mut body): Json<Value>,
+    Body(mut body): Body<Value>,
 ) -> Result<StatusCode, Problem> {
     audit.action("route.put", &short(&name));
     let forwarding = forwarding(&state, &name)?;
