@@ -239,6 +239,7 @@ export interface Overview {
 
 export interface Outcomes {
   stored?: number;
+  forwarded?: number;
   observed?: number;
   filtered?: number;
   duplicate?: number;

@@ -771,6 +771,8 @@ pub(crate) enum Measurement {
     CatchAll,
     /// Log file of a container → parsed → merged → batches
     Logs,
+    /// Syslog in, syslog out, beside rsyslog
+    Forward,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -264,6 +264,11 @@ pub(crate) struct PipelineConfig {
     pub(crate) observe_sample: u32,
     /// How long before and after something was noticed the events of its container are stored.
     pub(crate) observe_context: Span,
+    /// Records that match one of these queries are forwarded by routes and not stored, as long as there is
+    /// a route.
+    pub(crate) forward_only: Vec<String>,
+    /// Disk that such records may hold until every route has them; the oldest go first.
+    pub(crate) forward_buffer: Size,
 }
 
 impl Default for PipelineConfig {
@@ -274,6 +279,8 @@ impl Default for PipelineConfig {
             observe: Vec::new(),
             observe_sample: 1000,
             observe_context: Span(Duration::from_secs(10)),
+            forward_only: Vec::new(),
+            forward_buffer: Size(4 << 30),
         }
     }
 }

@@ -209,17 +209,24 @@ impl Server {
         .context("notifications")?;
         let notifications = notifier.notifications();
         pipeline.observe(Box::new(Told(notifications.clone())));
+        let transit = wiring::transit_log(&config, &*store)?;
         let router = qw_sinks::routes::Router::start(
             &qw_sinks::routes::Config {
                 routes: config.routes.clone(),
             },
             Arc::clone(&store) as Arc<dyn RecordStore>,
+            transit.clone(),
             Arc::clone(&store) as Arc<dyn StateStore>,
             qw_sinks::Options::new(now, wiring::jitter),
             &stop,
         )
         .context("routes")?;
         pipeline.observe(Box::new(Forwarded(router.routes())));
+        if let Some(transit) = transit {
+            let routes = router.routes();
+            let filters = wiring::forward_only(&config)?;
+            pipeline.forward_only(transit, filters, move || routes.is_any_running());
+        }
         let oidc = config.oidc.as_ref().map(wiring::oidc).transpose()?;
         let sources_stop = CancellationToken::new();
         let mut source_tasks = JoinSet::new();
@@ -420,6 +427,10 @@ struct Forwarded(qw_sinks::routes::Routes);
 impl Observer for Forwarded {
     fn committed(&mut self, _: &SourceId, events: &Arc<[StoredEvent]>, _: Timestamp) {
         self.0.committed(events);
+    }
+
+    fn forwarded(&mut self, _: &SourceId, events: &Arc<[StoredEvent]>, _: Timestamp) {
+        self.0.forwarded(events);
     }
 }
 

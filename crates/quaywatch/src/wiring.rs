@@ -12,7 +12,7 @@ use qw_api::{AccessOptions, AuditOptions};
 use qw_docker::{Docker, Endpoint};
 use qw_event::{SourceId, Timestamp};
 use qw_log::{Builtin, Multiline, Redactor};
-use qw_pipeline::{Observe, Source};
+use qw_pipeline::{Observe, Source, TransitLog};
 use qw_sources::{
     docker::DockerSource,
     engine::EngineSource,
@@ -22,7 +22,7 @@ use qw_sources::{
     stdin::StdinSource,
 };
 use qw_store::{
-    Embedded, LogRetention, Retention,
+    Embedded, LogRetention, Retention, StateStore,
     query::{self, Filter},
 };
 
@@ -101,6 +101,25 @@ pub(crate) fn pipeline_options(config: &Config) -> Result<qw_pipeline::Options> 
         observe,
         ..qw_pipeline::Options::default()
     })
+}
+
+/// The queries of what is forwarded and not stored.
+pub(crate) fn forward_only(config: &Config) -> Result<Vec<Filter>> {
+    queries("pipeline.forward_only", &config.pipeline.forward_only)
+}
+
+/// The disk buffer of what is forwarded and not stored; `None` when nothing is and nothing was.
+pub(crate) fn transit_log(
+    config: &Config,
+    state: &dyn StateStore,
+) -> Result<Option<Arc<TransitLog>>> {
+    let folder = config.data_dir.join("transit");
+    if config.pipeline.forward_only.is_empty() && !folder.exists() {
+        return Ok(None);
+    }
+    TransitLog::open(&folder, config.pipeline.forward_buffer.0, state)
+        .map(Some)
+        .context("the disk buffer of what is forwarded and not stored")
 }
 
 fn queries(key: &str, texts: &[String]) -> Result<Vec<Filter>> {

@@ -5,6 +5,8 @@
 pub enum Outcome {
     /// On disk.
     Stored,
+    /// In the disk buffer of routes, by choice not stored.
+    Forwarded,
     /// Counted and profiled, by choice not kept.
     Observed,
     /// Left out by a rule of the operator.
@@ -19,8 +21,9 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome, in a fixed order; one metric series each.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Stored,
+        Self::Forwarded,
         Self::Observed,
         Self::Filtered,
         Self::Duplicate,
@@ -38,6 +41,7 @@ impl Outcome {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Stored => "stored",
+            Self::Forwarded => "forwarded",
             Self::Observed => "observed",
             Self::Filtered => "filtered",
             Self::Duplicate => "duplicate",
@@ -49,7 +53,9 @@ impl Outcome {
     /// Label value `reason`; empty for outcomes that need none.
     pub const fn reason(self) -> &'static str {
         match self {
-            Self::Stored | Self::Observed | Self::Filtered | Self::Duplicate => "",
+            Self::Stored | Self::Forwarded | Self::Observed | Self::Filtered | Self::Duplicate => {
+                ""
+            }
             Self::Invalid(reason) => reason.name(),
             Self::Dropped(reason) => reason.name(),
         }
@@ -59,17 +65,18 @@ impl Outcome {
     pub fn index(self) -> usize {
         match self {
             Self::Stored => 0,
-            Self::Observed => 1,
-            Self::Filtered => 2,
-            Self::Duplicate => 3,
-            Self::Invalid(InvalidReason::NotJson) => 4,
-            Self::Invalid(InvalidReason::NotAnEvent) => 5,
-            Self::Invalid(InvalidReason::TooLong) => 6,
-            Self::Invalid(InvalidReason::TooDeep) => 7,
-            Self::Invalid(InvalidReason::NotUtf8) => 8,
-            Self::Dropped(DropReason::QueueFull) => 9,
-            Self::Dropped(DropReason::StoreFailed) => 10,
-            Self::Dropped(DropReason::Stopped) => 11,
+            Self::Forwarded => 1,
+            Self::Observed => 2,
+            Self::Filtered => 3,
+            Self::Duplicate => 4,
+            Self::Invalid(InvalidReason::NotJson) => 5,
+            Self::Invalid(InvalidReason::NotAnEvent) => 6,
+            Self::Invalid(InvalidReason::TooLong) => 7,
+            Self::Invalid(InvalidReason::TooDeep) => 8,
+            Self::Invalid(InvalidReason::NotUtf8) => 9,
+            Self::Dropped(DropReason::QueueFull) => 10,
+            Self::Dropped(DropReason::StoreFailed) => 11,
+            Self::Dropped(DropReason::Stopped) => 12,
         }
     }
 }

@@ -131,6 +131,10 @@ impl Observer for SyscallMetrics {
         }
     }
 
+    fn forwarded(&mut self, source: &SourceId, events: &Arc<[StoredEvent]>, received: Timestamp) {
+        self.committed(source, events, received);
+    }
+
     fn observed(&mut self, source: &SourceId, events: &[Event], received: Timestamp) {
         self.counts.lock().count(source, events, received);
     }

@@ -38,6 +38,8 @@ pub(crate) struct Submission {
     pub(crate) position: Option<Position>,
     pub(crate) received: Timestamp,
     pub(crate) events: Vec<Event>,
+    /// Those of its events that are forwarded and not stored.
+    pub(crate) passing: Vec<Event>,
     /// What was noticed in the events, in their order.
     pub(crate) detections: Vec<Detection>,
     /// The events have been filtered, enriched and looked at.
@@ -251,6 +253,7 @@ impl Intake {
             position,
             received,
             events,
+            passing: Vec::new(),
             detections: Vec::new(),
             is_prepared: false,
             ticket: Arc::clone(&ticket),

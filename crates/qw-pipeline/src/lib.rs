@@ -7,12 +7,14 @@
 //! 3. **Events are filtered and enriched** with what the [`ContainerIndex`] knows.
 //! 4. **Detectors look at them** and say what they notice.
 //! 5. **Events that need not be kept** are counted and profiled only; see [`Observe`].
-//! 6. **The store commits** events, alerts and the source's position in one transaction.
-//! 7. **Observers see what was committed**: metrics, live streams, notices.
-//! 8. **The source is told** through its [`Receipt`], and may forget its input.
+//! 6. **Records that are only forwarded** go into the disk buffer of routes; see [`TransitLog`].
+//! 7. **The store commits** events, alerts and the source's position in one transaction.
+//! 8. **Observers see what was committed**: metrics, live streams, notices.
+//! 9. **The source is told** through its [`Receipt`], and may forget its input.
 
 mod detect;
 mod enrich;
+mod forward;
 mod index;
 mod intake;
 mod keep;
@@ -21,6 +23,7 @@ mod pipeline;
 mod profile;
 mod source;
 mod status;
+mod transit;
 
 pub use detect::{Detector, ENGINE_EVENTS, FalcoRules};
 pub use enrich::Enrich;
@@ -36,3 +39,4 @@ pub use profile::{
 pub use source::{Source, SourceError};
 pub use status::{Reader, SourceSnapshot, SourceState, SourceStatus, SourceStatuses};
 pub use tokio_util::sync::CancellationToken;
+pub use transit::{FIRST_ID as FIRST_TRANSIT_ID, TransitError, TransitLog, TransitPage};

@@ -24,8 +24,10 @@ use crate::{
     Detector, Intake, NotStored, NoticeLevel, Notices, Observe, SharedContainerIndex,
     SourceStatuses,
     enrich::Enrich,
+    forward::Forwarding,
     intake::{PERMIT_BYTES, Submission},
     keep::Keep,
+    transit::{TransitError, TransitLog, Written},
 };
 
 /// Sees every event that was committed, in the order of their numbers.
@@ -34,6 +36,16 @@ use crate::{
 pub trait Observer: Send {
     /// `events` were stored; `source` sent them and they were received at `received`.
     fn committed(&mut self, source: &SourceId, events: &Arc<[StoredEvent]>, received: Timestamp);
+
+    /// `events` are in the disk buffer of routes and not stored, in the order of the numbers they have
+    /// there.
+    fn forwarded(
+        &mut self,
+        _source: &SourceId,
+        _events: &Arc<[StoredEvent]>,
+        _received: Timestamp,
+    ) {
+    }
 
     /// `events` are counted and profiled and not kept.
     fn observed(&mut self, _source: &SourceId, _events: &[Event], _received: Timestamp) {}
@@ -122,6 +134,7 @@ pub struct Pipeline {
     observers: Vec<Box<dyn Observer>>,
     detectors: Vec<Box<dyn Detector>>,
     desk: Option<Desk>,
+    forwarding: Option<Forwarding>,
     options: Options,
 }
 
@@ -148,6 +161,7 @@ impl Pipeline {
             observers: Vec::new(),
             detectors: Vec::new(),
             desk: None,
+            forwarding: None,
             options,
         }
     }
@@ -161,6 +175,17 @@ impl Pipeline {
     /// Has what detectors notice folded into alerts at `desk`.
     pub fn alert(&mut self, desk: Desk) {
         self.desk = Some(desk);
+    }
+
+    /// Has records that match one of `filters` and in which nothing was noticed forwarded and not stored, by
+    /// way of `log`, while `is_wanted` says that there is a route.
+    pub fn forward_only(
+        &mut self,
+        log: Arc<TransitLog>,
+        filters: Vec<Filter>,
+        is_wanted: impl Fn() -> bool + Send + 'static,
+    ) {
+        self.forwarding = Some(Forwarding::new(log, filters, Box::new(is_wanted)));
     }
 
     /// Adds someone who sees what was committed.
@@ -208,6 +233,7 @@ impl Pipeline {
             enrich: Enrich::new(index),
             detectors: self.detectors,
             desk: self.desk,
+            forwarding: self.forwarding,
             keep: Keep::new(options.observe.clone()),
             observers: self.observers,
             numbering: FxHashMap::default(),
@@ -285,6 +311,7 @@ struct Worker<Now> {
     enrich: Enrich,
     detectors: Vec<Box<dyn Detector>>,
     desk: Option<Desk>,
+    forwarding: Option<Forwarding>,
     keep: Keep,
     observers: Vec<Box<dyn Observer>>,
     /// Newest epoch and sequence of each source that we number.
@@ -293,8 +320,10 @@ struct Worker<Now> {
     now: Now,
 }
 
-/// What the store commits together with events: alerts, and what detectors have learned.
+/// What the store commits together with events: alerts, what detectors have learned, and the end of the
+/// disk buffer.
 struct Together<'a> {
+    written: Option<&'a Written>,
     folding: Option<Folding<'a>>,
     detectors: &'a mut [Box<dyn Detector>],
     now: Timestamp,
@@ -306,6 +335,8 @@ impl Companion for Together<'_> {
         let mut accompaniment = folding
             .map(|folding| folding.accompany(appended))
             .unwrap_or_default();
+        let end = self.written.map(TransitLog::end_state);
+        accompaniment.state.extend(end);
         let newest = appended.iter().rev().find_map(|appended| match appended {
             Appended::Stored(events) => events.last().map(|stored| stored.id),
             Appended::Duplicate => None,
@@ -332,6 +363,8 @@ impl Companion for Together<'_> {
 struct Rest {
     submission: Submission,
     size: u64,
+    /// Epoch and sequence.
+    number: (u64, u64),
 }
 
 impl<Now: Fn() -> Timestamp> Worker<Now> {
@@ -422,6 +455,9 @@ impl<Now: Fn() -> Timestamp> Worker<Now> {
                 .sort_by_key(|detection| detection.event);
         }
         self.keep.apply(submission);
+        if let Some(forwarding) = &self.forwarding {
+            forwarding.apply(submission);
+        }
     }
 
     /// True when the store has this batch already, which its sender sent again. One whose first copy
@@ -479,9 +515,18 @@ impl<Now: Fn() -> Timestamp> Worker<Now> {
                     }
                 },
             };
+            // The second of two copies that are on their way together is not known to `is_stored`.
+            let is_second = |rest: &Rest| {
+                rest.submission.source == submission.source && rest.number == (epoch, sequence)
+            };
+            let is_numbered = submission.numbered.is_some();
+            if is_numbered && !submission.passing.is_empty() && rests.iter().any(is_second) {
+                submission.events.append(&mut submission.passing);
+            }
             let events = std::mem::take(&mut submission.events);
             rests.push(Rest {
                 size: events.len() as u64,
+                number: (epoch, sequence),
                 submission,
             });
             let Some(Rest { submission, .. }) = rests.last() else {
@@ -505,8 +550,16 @@ impl<Now: Fn() -> Timestamp> Worker<Now> {
         let now = (self.now)();
         let is_noticed = detections.iter().any(|found| !found.is_empty());
         let desk = self.desk.as_ref().filter(|_| is_noticed);
+        let written = match self.write_passing(&rests) {
+            Ok(written) => written,
+            Err(error) => {
+                restore(&mut rests, detections);
+                return Err((error, give_back(rests, batches)));
+            }
+        };
         let (appended, seen) = {
             let mut together = Together {
+                written: written.as_ref(),
                 folding: desk.map(|desk| desk.fold(&detections, now)),
                 detectors: &mut self.detectors,
                 now,
@@ -518,15 +571,16 @@ impl<Now: Fn() -> Timestamp> Worker<Now> {
         let appended = match appended {
             Ok(appended) => appended,
             Err(error) => {
-                for (rest, detections) in rests.iter_mut().zip(detections) {
-                    rest.submission.detections = detections;
-                }
+                restore(&mut rests, detections);
                 return Err((error, give_back(rests, batches)));
             }
         };
         self.numbering.extend(numbering);
         self.statistics.commits.fetch_add(1, Relaxed);
         self.statistics.failing.store(0, Relaxed);
+        if let Some(written) = &written {
+            self.tell_passing(written, &mut rests);
+        }
         if !seen.is_empty() {
             for observer in &mut self.observers {
                 observer.alerted(&seen);
@@ -536,6 +590,48 @@ impl<Now: Fn() -> Timestamp> Worker<Now> {
             self.tell(rest, appended, detections);
         }
         Ok(())
+    }
+
+    /// Writes what is forwarded and not stored into the disk buffer.
+    fn write_passing(&self, rests: &[Rest]) -> Result<Option<Written>, StoreError> {
+        let Some(forwarding) = &self.forwarding else {
+            return Ok(None);
+        };
+        let passing = rests.iter().map(|rest| &*rest.submission.passing);
+        forwarding
+            .log
+            .write(passing)
+            .map_err(TransitError::into_store_error)
+    }
+
+    /// What was written to the disk buffer is committed.
+    fn tell_passing(&mut self, written: &Written, rests: &mut [Rest]) {
+        let Some(forwarding) = &self.forwarding else {
+            return;
+        };
+        forwarding.log.committed(written);
+        let mut next = written.first;
+        for rest in rests {
+            let submission = &mut rest.submission;
+            if submission.passing.is_empty() {
+                continue;
+            }
+            let numbered = |event| {
+                let id = next;
+                next.0 += 1;
+                StoredEvent { id, event }
+            };
+            let passing = std::mem::take(&mut submission.passing);
+            let passing: Arc<[StoredEvent]> = passing.into_iter().map(numbered).collect();
+            let count = passing.len() as u64;
+            submission.status.count(Outcome::Forwarded, count);
+            submission.status.left(count);
+            let newest = passing.iter().map(|stored| stored.event.time).max();
+            submission.status.committed(newest, None);
+            for observer in &mut self.observers {
+                observer.forwarded(&submission.source, &passing, submission.received);
+            }
+        }
     }
 
     fn next_number(
@@ -556,7 +652,9 @@ impl<Now: Fn() -> Timestamp> Worker<Now> {
     }
 
     fn tell(&mut self, rest: Rest, appended: Appended, detections: &[Detection]) {
-        let Rest { submission, size } = rest;
+        let Rest {
+            submission, size, ..
+        } = rest;
         let status = &submission.status;
         match appended {
             Appended::Stored(events) => {
@@ -607,6 +705,13 @@ impl<Now: Fn() -> Timestamp> Worker<Now> {
     }
 }
 
+/// Gives submissions the detections back that were taken out for a commit.
+fn restore(rests: &mut [Rest], detections: Vec<Vec<Detection>>) {
+    for (rest, detections) in rests.iter_mut().zip(detections) {
+        rest.submission.detections = detections;
+    }
+}
+
 fn give_back(rests: Vec<Rest>, batches: Vec<Batch>) -> Vec<Submission> {
     let mut back = Vec::with_capacity(rests.len());
     for (rest, batch) in rests.into_iter().zip(batches) {
@@ -619,7 +724,7 @@ fn give_back(rests: Vec<Rest>, batches: Vec<Batch>) -> Vec<Submission> {
 }
 
 fn end(submission: Submission, outcome: Outcome, reason: NotStored) {
-    let size = submission.events.len() as u64;
+    let size = (submission.events.len() + submission.passing.len()) as u64;
     submission.status.count(outcome, size);
     submission.status.left(size);
     // The source may have gone without waiting.

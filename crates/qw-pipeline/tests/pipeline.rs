@@ -17,7 +17,7 @@ use qw_event::{
 };
 use qw_pipeline::{
     CancellationToken, ContainerIndex, Detector, ENGINE_EVENTS, FalcoRules, Intake, NotAccepted,
-    NotStored, Notices, Observe, Observer, Options, Pipeline, SourceStatuses,
+    NotStored, Notices, Observe, Observer, Options, Pipeline, SourceStatuses, TransitLog,
 };
 use qw_profile::Per;
 use qw_store::{
@@ -601,6 +601,102 @@ async fn what_is_only_observed_is_kept_around_a_detection_and_as_a_sample() {
         assert_eq!(snapshot.outcomes[Outcome::Observed.index()], observed);
         assert_eq!(told.observed.load(Ordering::SeqCst), observed);
     }
+}
+
+/// What passes the store, by its text.
+#[derive(Clone, Default)]
+struct Passing(Arc<Mutex<Vec<StoredEvent>>>);
+
+impl Observer for Passing {
+    fn committed(&mut self, _: &SourceId, _: &Arc<[StoredEvent]>, _: Timestamp) {}
+
+    fn forwarded(&mut self, _: &SourceId, events: &Arc<[StoredEvent]>, _: Timestamp) {
+        self.0.lock().extend(events.iter().cloned());
+    }
+}
+
+#[tokio::test]
+async fn what_is_only_forwarded_passes_the_store_once_whatever_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = qw_store::Embedded::open(folder.path(), qw_store::Options::default()).unwrap();
+    let transit = TransitLog::open(&folder.path().join("transit"), 1 << 20, &state).unwrap();
+    let passing = Passing::default();
+    let is_wanted = Arc::new(AtomicBool::new(true));
+    let running = start_with(Options::default(), ContainerIndex::default(), |pipeline| {
+        pipeline.detect(Box::new(Deviations));
+        pipeline.observe(Box::new(passing.clone()));
+        let is_wanted = Arc::clone(&is_wanted);
+        let filters = vec![query::parse("container.id:web").unwrap()];
+        pipeline.forward_only(Arc::clone(&transit), filters, move || {
+            is_wanted.load(Ordering::SeqCst)
+        });
+    });
+    let log = |rule: &str| Event {
+        kind: RecordKind::Log,
+        ..event("web", rule)
+    };
+    let send = |events: Vec<Event>, numbered: Option<(u64, u64)>| {
+        let intake = running.intake().clone();
+        async move {
+            let receipt = match numbered {
+                Some((epoch, sequence)) => {
+                    let sent = intake.send_numbered(events, Timestamp::EPOCH, epoch, sequence);
+                    sent.await.unwrap()
+                }
+                None => intake.send(events, None, Timestamp::EPOCH).await.unwrap(),
+            };
+            receipt.await
+        }
+    };
+    // One passes; a filter that names no kinds is not about logs; what was noticed is evidence.
+    let batch = vec![
+        event("web", "one"),
+        log("line"),
+        event("web", "deviation"),
+        event("db", "two"),
+    ];
+    send(batch, None).await.unwrap();
+    let stored = || {
+        let stored = running.store.stored.lock();
+        let rules = stored.iter().map(|stored| stored.event.rule.to_string());
+        rules.collect::<Vec<_>>()
+    };
+    let passed = || {
+        let passed = passing.0.lock();
+        let rules = passed.iter().map(|stored| stored.event.rule.to_string());
+        rules.collect::<Vec<_>>()
+    };
+    assert_eq!(stored(), ["line", "deviation", "two"]);
+    assert_eq!(passed(), ["one"]);
+
+    // The store fails for a while, and the same is written again and not twice.
+    running.store.disk_full.store(true, Ordering::SeqCst);
+    let appends = running.store.appends.load(Ordering::SeqCst);
+    let waiting = tokio::spawn(send(vec![event("web", "three")], Some((1, 100))));
+    while running.store.appends.load(Ordering::SeqCst) < appends + 3 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(passed(), ["one"]);
+    running.store.disk_full.store(false, Ordering::SeqCst);
+    waiting.await.unwrap().unwrap();
+    // Its sender did not see the answer.
+    send(vec![event("web", "three")], Some((1, 100)))
+        .await
+        .unwrap();
+    assert_eq!(passed(), ["one", "three"]);
+    let on_disk = transit.read_after(EventId(0)).unwrap();
+    assert_eq!(on_disk.records, *passing.0.lock());
+
+    // Nobody forwards: nothing passes the store.
+    is_wanted.store(false, Ordering::SeqCst);
+    send(vec![event("web", "four")], Some((1, 101)))
+        .await
+        .unwrap();
+    assert_eq!(stored(), ["line", "deviation", "two", "four"]);
+    assert_eq!(running.outcome(Outcome::Forwarded), 2);
+    assert_eq!(running.outcome(Outcome::Stored), 4);
+    assert_eq!(running.outcome(Outcome::Duplicate), 1);
+    assert_eq!(running.statuses.snapshots()[0].in_flight, 0);
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Forwarding of records: lines of logs, and events, to syslog, GELF, Fluentd, Splunk, Loki,
 //! Elasticsearch, OpenTelemetry, JSON lines and files.
 //!
-//! The stored log is the queue. Each route reads it from a position of its own (near its head out of
-//! memory, further back out of the store), and moves the position only once the destination has the
-//! records: one that is slow or away delays nobody, and nothing is lost by a restart of either side. A
+//! The stored log is the queue; what is forwarded and not stored has a disk buffer of the same kind. Each
+//! route reads both from positions of its own (near their heads out of memory, further back from disk),
+//! and moves a position only once the destination has the records: one that is slow or away delays nobody, and nothing is lost by a restart of either side. A
 //! batch on its way when one side dies may arrive twice, except where the destination can tell
 //! (Elasticsearch by id, files by their length).
 //!
@@ -14,6 +14,7 @@ mod config;
 mod dead_letters;
 mod deliver;
 mod destination;
+mod log;
 mod positions;
 mod record;
 mod router;

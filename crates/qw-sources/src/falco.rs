@@ -168,7 +168,7 @@ impl Parser {
 
 /// Bytes as text. Valid text is checked many times faster than invalid text is mended.
 fn utf8(bytes: &[u8]) -> Cow<'_, str> {
-    str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
+    simdutf8::basic::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 fn reason(fault: Fault) -> InvalidReason {
@@ -381,7 +381,7 @@ impl Memory {
         };
         Ok(Event {
             kind: RecordKind::Event,
-            time: entries.time.or(fields.time).unwrap_or(received),
+            time: entries.time.or_else(|| fields.time()).unwrap_or(received),
             source: self.text(source),
             rule: self.text(&entries.rule),
             priority,
@@ -493,7 +493,7 @@ pub(crate) fn said_time(line: &str) -> Option<(Timestamp, Option<std::ops::Range
         Ok(())
     });
     outcome.ok()?;
-    Some((said.or(fields.time)?, place))
+    Some((said.or_else(|| fields.time())?, place))
 }
 
 fn is_object(json: &str, most_depth: usize) -> bool {

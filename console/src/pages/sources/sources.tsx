@@ -154,6 +154,7 @@ function OutcomeTable({ outcomes, received }: { outcomes: Outcomes; received: nu
   const { t, i18n } = useTranslation();
   const rows: { key: string; label: string; count: number; tone?: "bad" | "odd" }[] = [
     { key: "stored", label: t("outcome.stored"), count: outcomes.stored ?? 0 },
+    { key: "forwarded", label: t("outcome.forwarded"), count: outcomes.forwarded ?? 0 },
     { key: "observed", label: t("outcome.observed"), count: outcomes.observed ?? 0 },
     { key: "filtered", label: t("outcome.filtered"), count: outcomes.filtered ?? 0 },
     { key: "duplicate", label: t("outcome.duplicate"), count: outcomes.duplicate ?? 0 },

@@ -4,6 +4,7 @@
 
 mod api;
 mod catch_all;
+mod forward;
 mod lines;
 mod logs;
 mod machine;
@@ -117,6 +118,7 @@ pub(crate) fn run(arguments: Bench) -> Result<()> {
         Measurement::Api,
         Measurement::CatchAll,
         Measurement::Logs,
+        Measurement::Forward,
     ];
     let chosen = if arguments.what.is_empty() {
         &all[..]
@@ -164,6 +166,7 @@ pub(crate) fn run(arguments: Bench) -> Result<()> {
             Measurement::Query => query::run(&folder, arguments.events, &mut show)?,
             Measurement::Api => api::run(&folder, &mut show)?,
             Measurement::Logs => logs::run(&folder, &peers, &mut show)?,
+            Measurement::Forward => forward::run(&folder, &peers, &mut show)?,
             Measurement::CatchAll => {
                 catch_all::run(arguments.recordings.as_deref(), &folder, &mut show)?;
             }

@@ -4,11 +4,11 @@
 use std::{
     collections::BTreeMap,
     io::Write as _,
-    net::{TcpListener, TcpStream},
-    time::Duration,
+    net::{SocketAddr, TcpListener, TcpStream},
+    time::{Duration, Instant},
 };
 
-use qw_testkit::{quaywatch::Quaywatch, sampled, wait_for};
+use qw_testkit::{http::request, quaywatch::Quaywatch, sampled, wait_for};
 use serde_json::{Value, json};
 
 use crate::{check_conservation, free_ports, server};
@@ -274,4 +274,141 @@ fn routes_are_set_tried_and_ended_at_run_time() {
     assert_eq!(quaywatch.get("/api/routes")["items"], json!([]));
     let audit = quaywatch.get("/api/audit?action=route.put");
     assert_eq!(audit["items"].as_array().unwrap().len(), 5, "{audit}");
+}
+
+/// Sends numbered lines to a receiver of Elasticsearch's bulk requests until it has taken them.
+fn send_acknowledged(port: u16, numbers: std::ops::Range<usize>, until: Instant) {
+    let body: String = numbers
+        .map(|number| {
+            format!(
+                "{{\"create\":{{\"_index\":\"logs\"}}}}\n{{\"@timestamp\":\"2026-11-21T10:00:00.5Z\",\"message\":\"line {number} .\",\"host\":{{\"name\":\"node\"}},\"container\":{{\"name\":\"shop\"}}}}\n"
+            )
+        })
+        .collect();
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    loop {
+        let headers = [("content-type", "application/x-ndjson")];
+        let answer = request(address, "POST", "/_bulk", &headers, body.as_bytes());
+        if answer.is_ok_and(|answer| answer.status == 200 && answer.json()["errors"] == false) {
+            return;
+        }
+        assert!(Instant::now() < until, "nobody takes the lines");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn what_is_only_forwarded_is_buffered_on_disk_and_never_lost() {
+    const BATCH: usize = 50;
+    let [inlet, syslog] = free_ports();
+    let folder = tempfile::tempdir().unwrap();
+    let (near_data, far_data) = (folder.path().join("near"), folder.path().join("far"));
+    let file = folder.path().join("lines.json");
+    let near_configuration = format!(
+        r"
+inventory: {{docker: false}}
+pipeline: {{forward_only: ['kind:log']}}
+receivers: [{{type: elasticsearch, listen: ['http://127.0.0.1:{inlet}']}}]
+routes:
+  - {{name: syslog, to: {{type: syslog, address: '127.0.0.1:{syslog}', transport: tcp, tag: '{{{{.Name}}}}'}}}}
+  - {{name: file, to: {{type: file, path: '{file}'}}}}
+",
+        file = file.display(),
+    );
+    let far_configuration = format!(
+        r"
+inventory: {{docker: false}}
+receivers: [{{type: syslog, listen: ['tcp://127.0.0.1:{syslog}']}}]
+"
+    );
+    let near = || {
+        server()
+            .data_dir(&near_data)
+            .configuration(&near_configuration)
+            .start()
+    };
+    let far = || {
+        server()
+            .data_dir(&far_data)
+            .configuration(&far_configuration)
+            .start()
+    };
+    let (mut one, mut other) = (near(), far());
+    let kills = sampled(3, 30);
+    let (mut lines, mut resent) = (0, 0);
+    for kill in 0..kills {
+        // The middle of the time without a destination.
+        let is_away = kill % 3 == 1;
+        if is_away {
+            other.kill();
+        }
+        let from = lines;
+        std::thread::scope(|scope| {
+            let sender = scope.spawn(|| {
+                let until = Instant::now() + SOON;
+                for batch in 0..40 {
+                    let first = from + batch * BATCH;
+                    send_acknowledged(inlet, first..first + BATCH, until);
+                }
+            });
+            std::thread::sleep(Duration::from_millis(30 + 70 * (kill as u64 % 5)));
+            one.kill();
+            one = near();
+            sender.join().unwrap();
+        });
+        lines += 40 * BATCH;
+        // A batch that was committed and whose answer the kill cut off is sent again.
+        resent += BATCH;
+        if is_away {
+            assert!(
+                std::fs::read_dir(near_data.join("transit"))
+                    .unwrap()
+                    .count()
+                    > 0
+            );
+            other = far();
+        }
+    }
+
+    let done = |route: &Value| route["lag"] == 0 && route["dead_letters"] == 0;
+    wait_for("the routes at the end of the buffer", SOON, || {
+        let routes = one.get("/api/routes");
+        let routes = routes["items"].as_array()?.clone();
+        (routes.len() == 2 && routes.iter().all(done)).then_some(())
+    });
+    for name in ["syslog", "file"] {
+        assert_eq!(route(&one, name)["lost_total"], 0);
+    }
+    // The file has every record of the buffer once; what came twice was sent twice.
+    let text = std::fs::read_to_string(&file).unwrap();
+    let mut written: BTreeMap<usize, usize> = BTreeMap::new();
+    for line in text.lines() {
+        let (_, rest) = line.split_once("line ").unwrap();
+        let number = rest.split(' ').next().unwrap().parse().unwrap();
+        *written.entry(number).or_default() += 1;
+    }
+    assert_eq!(written.len(), lines, "none missing");
+    let copies: usize = written.values().sum();
+    assert!(copies <= lines + resent, "{copies} of {lines}");
+
+    let came = wait_for("the lines at the other end", SOON, || {
+        let came = numbers(&other);
+        (came.len() == lines).then_some(came)
+    });
+    assert!(came.keys().copied().eq(0..lines), "none missing");
+
+    // Nothing of it was stored, everything was counted.
+    assert!(numbers(&one).is_empty());
+    let sources = one.get("/api/sources");
+    let outcomes = &sources["items"][0]["outcomes"];
+    assert_eq!(outcomes["stored"], 0, "{sources}");
+    assert!(outcomes["forwarded"].as_u64().unwrap() > 0, "{sources}");
+    check_conservation(&one);
+    // What every route has is no longer on disk, but for the file that is written to.
+    assert!(
+        std::fs::read_dir(near_data.join("transit"))
+            .unwrap()
+            .count()
+            <= 1
+    );
 }

@@ -130,6 +130,8 @@ struct OutcomesView {
     filtered: u64,
     /// Came again.
     duplicate: u64,
+    /// Forwarded by routes and not stored.
+    forwarded: u64,
     /// Counted, by choice not kept.
     observed: u64,
 }
@@ -182,11 +184,13 @@ fn outcomes(counts: &[u64; Outcome::ALL.len()]) -> OutcomesView {
         dropped: BTreeMap::new(),
         filtered: 0,
         duplicate: 0,
+        forwarded: 0,
         observed: 0,
     };
     for (outcome, count) in Outcome::ALL.into_iter().zip(counts.iter().copied()) {
         match outcome {
             Outcome::Stored => view.stored = count,
+            Outcome::Forwarded => view.forwarded = count,
             Outcome::Observed => view.observed = count,
             Outcome::Filtered => view.filtered = count,
             Outcome::Duplicate => view.duplicate = count,

@@ -1,8 +1,10 @@
 //! Records that a destination refused for good.
 
-use qw_event::{EventId, Timestamp};
+use qw_event::{EventId, StoredEvent, Timestamp};
+use qw_pipeline::FIRST_TRANSIT_ID;
 use qw_store::{KeyRange, OwnedStateChange, StateStore, StoreError};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 /// Collection of the store of state that holds them, by route and number.
 pub(crate) const DEAD_LETTERS: &str = "route_dead_letters";
@@ -10,12 +12,15 @@ pub(crate) const DEAD_LETTERS: &str = "route_dead_letters";
 /// Dead letters kept of each route: the newest.
 pub const MAX_DEAD_LETTERS: usize = 1_000;
 
+/// Longest record that is kept with a dead letter, as JSON, in bytes.
+const MAX_RECORD: usize = 256 << 10;
+
 /// Longest reason that is kept, in characters.
 const MAX_REASON: usize = 500;
 
-/// A record that a destination refused for good. The record itself is in the log, as long as retention
-/// keeps it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A record that a destination refused for good. The record itself is in the stored log, as long as
+/// retention keeps it; one that was not stored is kept here unless it is very long.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DeadLetter {
     /// Its number.
     pub id: EventId,
@@ -23,6 +28,36 @@ pub struct DeadLetter {
     pub reason: String,
     /// When.
     pub time: Timestamp,
+    /// The record itself, when it is not in the stored log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<Box<RawValue>>,
+}
+
+impl DeadLetter {
+    /// One with the text of `record`, if that is not stored.
+    pub(crate) fn new(
+        id: EventId,
+        reason: String,
+        time: Timestamp,
+        record: Option<&StoredEvent>,
+    ) -> Self {
+        let is_passing = |record: &&StoredEvent| record.id >= FIRST_TRANSIT_ID;
+        let record = record
+            .filter(is_passing)
+            .and_then(|record| serde_json::value::to_raw_value(record).ok())
+            .filter(|record| record.get().len() <= MAX_RECORD);
+        Self {
+            id,
+            reason,
+            time,
+            record,
+        }
+    }
+
+    /// The record, when it is kept here.
+    pub(crate) fn kept(&self) -> Option<StoredEvent> {
+        serde_json::from_str(self.record.as_ref()?.get()).ok()
+    }
 }
 
 /// What became of dead letters that were sent once more.

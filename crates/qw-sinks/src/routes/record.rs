@@ -79,8 +79,12 @@ impl Batch {
 
     /// The number of its record at `index`.
     pub(crate) fn id(&self, index: u32) -> Option<EventId> {
-        let item = self.items.get(index as usize)?;
-        self.event(item).map(|record| record.id)
+        self.record(index).map(|record| record.id)
+    }
+
+    /// Its record at `index`, as it was before the route.
+    pub(crate) fn record(&self, index: u32) -> Option<&StoredEvent> {
+        self.event(self.items.get(index as usize)?)
     }
 }
 

@@ -13,6 +13,7 @@ use parking_lot::{Mutex, RwLock};
 use qw_event::{
     Category, ContainerRef, Event, EventId, Priority, RecordKind, StoredEvent, Timestamp,
 };
+use qw_pipeline::{FIRST_TRANSIT_ID, TransitLog};
 use qw_store::{RecordStore, StateStore, StoreError};
 use serde_json::value::RawValue;
 use tokio::task::JoinHandle;
@@ -22,12 +23,12 @@ use super::{
     config::{Config, ConfigError, MAX_ROUTES, RouteConfig},
     dead_letters::{self, DeadLetter},
     destination::{self, Destination, Undelivered},
+    log::{Log, LogKind},
     positions::{Stored, starting_position},
     record::{Batch, Part},
     runner::Runner,
     select::Selection,
     status::{RouteState, RouteStatus},
-    window::Window,
 };
 use crate::{Options, receiver::chain, runner::blocking};
 
@@ -42,16 +43,23 @@ pub(crate) struct Route {
     pub(crate) config: RouteConfig,
     epoch: String,
     status: Mutex<RouteStatus>,
-    /// Number of the newest record that its task has looked at.
-    reading: AtomicU64,
+    /// Of each log, the number of the newest record that its task has looked at.
+    reading: [AtomicU64; 2],
+    /// Of each log, up to where everything is done and that is on disk.
+    done: [AtomicU64; 2],
     is_running: AtomicBool,
     task: Mutex<Option<(CancellationToken, JoinHandle<()>)>>,
 }
 
 impl Route {
     /// The task has looked at everything up to `id`.
-    pub(crate) fn set_reading(&self, id: EventId) {
-        self.reading.fetch_max(id.0, Ordering::Relaxed);
+    pub(crate) fn set_reading(&self, log: LogKind, id: EventId) {
+        raise(&self.reading, log, id);
+    }
+
+    /// That everything up to `id` is done, is on disk.
+    pub(crate) fn set_done(&self, log: LogKind, id: EventId) {
+        raise(&self.done, log, id);
     }
 
     /// Changes what is told of it.
@@ -60,11 +68,30 @@ impl Route {
     }
 }
 
+fn raise(numbers: &[AtomicU64; 2], log: LogKind, id: EventId) {
+    let [stored, transit] = numbers;
+    let number = match log {
+        LogKind::Stored => stored,
+        LogKind::Transit => transit,
+    };
+    number.fetch_max(id.0, Ordering::Relaxed);
+}
+
+fn number(numbers: &[AtomicU64; 2], log: LogKind) -> EventId {
+    let [stored, transit] = numbers;
+    let number = match log {
+        LogKind::Stored => stored,
+        LogKind::Transit => transit,
+    };
+    EventId(number.load(Ordering::Relaxed))
+}
+
 /// What all routes share.
 pub(crate) struct Shared {
     pub(crate) records: Arc<dyn RecordStore>,
     pub(crate) state: Arc<dyn StateStore>,
-    pub(crate) window: Window,
+    /// The stored log first.
+    pub(crate) logs: Vec<Arc<Log>>,
     pub(crate) options: Options,
     routes: RwLock<Vec<Arc<Route>>>,
     /// One change of the list at a time.
@@ -73,14 +100,31 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Forgets the records in memory that all routes have behind them.
+    /// Forgets the records that all routes have behind them: in memory, and in the disk buffer.
     pub(crate) fn release(&self) {
         let routes = self.routes.read();
-        let running = routes
-            .iter()
-            .filter(|route| route.is_running.load(Ordering::Relaxed));
-        let positions = running.map(|route| EventId(route.reading.load(Ordering::Relaxed)));
-        self.window.release(positions);
+        let running = || {
+            routes
+                .iter()
+                .filter(|route| route.is_running.load(Ordering::Relaxed))
+        };
+        for log in &self.logs {
+            let kind = log.kind();
+            log.window
+                .release(running().map(|route| number(&route.reading, kind)));
+            if let Some(done) = running().map(|route| number(&route.done, kind)).min() {
+                log.release(done);
+            }
+        }
+    }
+
+    fn log(&self, kind: LogKind) -> Option<&Arc<Log>> {
+        self.logs.iter().find(|log| log.kind() == kind)
+    }
+
+    /// Number of the newest record of a log; 0 when there is no such log.
+    fn last_id(&self, kind: LogKind) -> EventId {
+        self.log(kind).map_or(EventId(0), |log| log.last_id())
     }
 
     fn find(&self, name: &str) -> Option<Arc<Route>> {
@@ -101,7 +145,7 @@ pub struct Router {
 impl Router {
     /// Reads positions, and starts a task per route that runs until `stop`: those of `config`, and those
     /// that were added at run time under other names. Needs a runtime of tokio around it; reads and writes
-    /// the store, so it blocks for a moment. Start it before anything is committed, so that no record has
+    /// the store, so it blocks for a moment. What is forwarded and not stored is read from `transit`. Start it before anything is committed, so that no record has
     /// to be read back.
     ///
     /// # Errors
@@ -110,14 +154,16 @@ impl Router {
     pub fn start(
         config: &Config,
         records: Arc<dyn RecordStore>,
+        transit: Option<Arc<TransitLog>>,
         state: Arc<dyn StateStore>,
         options: Options,
         stop: &CancellationToken,
     ) -> Result<Self, ConfigError> {
         config.check()?;
-        let newest = records.last_id();
+        let stored = Arc::new(Log::stored(Arc::clone(&records)));
+        let transit = transit.map(|transit| Arc::new(Log::transit(transit)));
         let shared = Arc::new(Shared {
-            window: Window::new(newest),
+            logs: std::iter::once(stored).chain(transit).collect(),
             records,
             state,
             options,
@@ -181,21 +227,40 @@ impl Routes {
     /// These records are in the store now. To be called with every batch, in the order of the numbers;
     /// quick, and never waits. A batch that it is not called with is found in the store.
     pub fn committed(&self, records: &Arc<[StoredEvent]>) {
-        let routes = self.0.routes.read();
-        let is_wanted = |route: &Arc<Route>| route.is_running.load(Ordering::Relaxed);
-        if routes.iter().any(is_wanted) {
-            self.0.window.push(records);
+        self.news(LogKind::Stored, records);
+    }
+
+    /// These records are in the disk buffer now, as with [`Self::committed`].
+    pub fn forwarded(&self, records: &Arc<[StoredEvent]>) {
+        self.news(LogKind::Transit, records);
+    }
+
+    fn news(&self, kind: LogKind, records: &Arc<[StoredEvent]>) {
+        if self.is_any_running()
+            && let Some(log) = self.0.log(kind)
+        {
+            log.window.push(records);
         }
+    }
+
+    /// True when there is a route that is not switched off.
+    pub fn is_any_running(&self) -> bool {
+        let routes = self.0.routes.read();
+        let is_running = |route: &Arc<Route>| route.is_running.load(Ordering::Relaxed);
+        routes.iter().any(is_running)
     }
 
     /// How each route fares, in the order of the configuration.
     pub fn statuses(&self) -> Vec<RouteStatus> {
-        let head = self.0.window.head().max(self.0.records.last_id());
+        let head = self.0.last_id(LogKind::Stored);
+        let transit = self.0.last_id(LogKind::Transit);
         let routes = self.0.routes.read();
         let status = |route: &Arc<Route>| {
             let mut status = route.status.lock().clone();
             if status.state != RouteState::Disabled {
                 status.lag = head.0.saturating_sub(status.position.0);
+                let done = status.transit_position.max(EventId(FIRST_TRANSIT_ID.0 - 1));
+                status.lag += transit.0.saturating_sub(done.0);
             }
             status
         };
@@ -329,6 +394,7 @@ fn prepare(shared: &Shared, config: RouteConfig) -> Result<Prepared, ConfigError
         state: RouteState::Disabled,
         position: EventId(0),
         lag: 0,
+        transit_position: EventId(0),
         sent: 0,
         sent_bytes: 0,
         filtered: 0,
@@ -345,7 +411,10 @@ fn prepare(shared: &Shared, config: RouteConfig) -> Result<Prepared, ConfigError
     let mut running = None;
     let mut epoch = String::new();
     if config.enabled {
-        let newest = shared.records.last_id();
+        let newest = (
+            shared.last_id(LogKind::Stored),
+            shared.last_id(LogKind::Transit),
+        );
         let stored = starting_position(&config, &*shared.state, newest).map_err(|source| {
             ConfigError::Position {
                 route: config.name.clone(),
@@ -355,12 +424,17 @@ fn prepare(shared: &Shared, config: RouteConfig) -> Result<Prepared, ConfigError
         let destination = destination::open(&config, &stored.epoch, stored.mark.as_deref())?;
         status.place = destination.place();
         status.position = stored.id;
+        status.transit_position = stored.transit;
         status.state = RouteState::Idle;
         epoch.clone_from(&stored.epoch);
         running = Some((selection, destination, stored));
     }
+    let positions = running
+        .as_ref()
+        .map_or([0, 0], |(_, _, stored)| [stored.id.0, stored.transit.0]);
     let route = Route {
-        reading: AtomicU64::new(status.position.0),
+        reading: positions.map(AtomicU64::new),
+        done: positions.map(AtomicU64::new),
         is_running: AtomicBool::new(running.is_some()),
         config,
         epoch,

@@ -1,4 +1,4 @@
-//! One route's task: reads the log, hands on, moves the position.
+//! One route's task: reads the logs, hands on, moves the positions.
 
 mod read;
 
@@ -16,6 +16,7 @@ use super::{
     dead_letters::{self, DeadLetter, MAX_DEAD_LETTERS},
     deliver::{Progress, Step},
     destination::Destination,
+    log::{Log, LogKind},
     positions::{POSITIONS, Stored},
     record::{Batch, Part},
     router::{Route, Shared},
@@ -39,17 +40,13 @@ pub(crate) struct Runner {
     selection: Selection,
     destination: Box<dyn Destination>,
     stop: CancellationToken,
-    news: watch::Receiver<EventId>,
     /// What is done.
     stored: Stored,
     /// What is done as it is on disk.
-    on_disk: EventId,
-    reading: Reading,
-    batch: Batch,
-    /// When the first record of the batch was found.
-    began: Option<Instant>,
-    /// Looked at since the position, and not for this route.
-    filtered: u64,
+    on_disk: Stored,
+    lanes: Vec<Lane>,
+    /// The lane that is looked at first.
+    turn: usize,
     failures: u32,
     /// Dead letters that are not stored yet.
     dead: Vec<DeadLetter>,
@@ -57,7 +54,20 @@ pub(crate) struct Runner {
     free_at: Instant,
 }
 
+/// One log, as the route reads it. A batch holds records of one log.
+struct Lane {
+    log: Arc<Log>,
+    news: watch::Receiver<EventId>,
+    reading: Reading,
+    batch: Batch,
+    /// When the first record of the batch was found.
+    began: Option<Instant>,
+    /// Looked at since the position, and not for this route.
+    filtered: u64,
+}
+
 /// What comes after a round.
+#[derive(Debug, Clone, Copy)]
 enum Next {
     /// Another round at once.
     Go,
@@ -80,19 +90,24 @@ impl Runner {
         stored: Stored,
         stop: CancellationToken,
     ) -> Self {
+        let lane = |log: &Arc<Log>| Lane {
+            log: Arc::clone(log),
+            news: log.window.subscribe(),
+            reading: Reading::new(stored.of(log.kind())),
+            batch: Batch::default(),
+            began: None,
+            filtered: 0,
+        };
         Self {
-            news: shared.window.subscribe(),
-            reading: Reading::new(stored.id),
-            on_disk: stored.id,
+            lanes: shared.logs.iter().map(lane).collect(),
+            turn: 0,
+            on_disk: stored.clone(),
             shared,
             route,
             selection,
             destination,
             stop,
             stored,
-            batch: Batch::default(),
-            began: None,
-            filtered: 0,
             failures: 0,
             dead: Vec::new(),
             free_at: Instant::now(),
@@ -102,16 +117,21 @@ impl Runner {
     /// Runs until the stop.
     pub(crate) async fn run(mut self) {
         loop {
-            // Before the log is read, so that news in between is not slept through.
-            self.news.mark_unchanged();
+            // Before the logs are read, so that news in between is not slept through.
+            for lane in &mut self.lanes {
+                lane.news.mark_unchanged();
+            }
             match self.round().await {
                 Next::Go if !self.stop.is_cancelled() => tokio::task::yield_now().await,
                 Next::Wait => {
+                    let poll = self.shared.options.poll;
                     tokio::select! {
                         () = self.stop.cancelled() => break,
-                        _ = self.news.changed() => {}
-                        () = sleep(self.shared.options.poll) => {
-                            self.reading.look_into_store();
+                        () = news(&mut self.lanes) => {}
+                        () = sleep(poll) => {
+                            for lane in &mut self.lanes {
+                                lane.reading.look_into_store();
+                            }
                             self.store().await;
                             if let Err(refusal) = self.destination.idle().await {
                                 self.failed(&refusal);
@@ -122,7 +142,7 @@ impl Runner {
                 Next::WaitUntil(at) => {
                     tokio::select! {
                         () = self.stop.cancelled() => break,
-                        _ = self.news.changed() => {}
+                        () = news(&mut self.lanes) => {}
                         () = sleep_until(at) => {}
                     }
                 }
@@ -138,27 +158,46 @@ impl Runner {
         self.store().await;
     }
 
+    /// Looks at each lane until one has something to do.
     async fn round(&mut self) -> Next {
-        let has_more = match self.fill().await {
+        let mut until = None;
+        for _ in 0..self.lanes.len() {
+            let place = self.turn;
+            self.turn = (place + 1) % self.lanes.len();
+            // Borrowed apart from the rest, and put back below.
+            let mut lane = self.lanes.remove(place);
+            let next = self.round_of(&mut lane).await;
+            self.lanes.insert(place, lane);
+            match next {
+                Next::Wait => {}
+                Next::WaitUntil(at) => until = until.into_iter().chain([at]).min(),
+                next => return next,
+            }
+        }
+        if let Some(at) = until {
+            return Next::WaitUntil(at);
+        }
+        self.shared.release();
+        self.report(|status| {
+            status.state = RouteState::Idle;
+            status.next_attempt = None;
+        });
+        Next::Wait
+    }
+
+    async fn round_of(&mut self, lane: &mut Lane) -> Next {
+        let has_more = match self.fill(lane).await {
             Ok(has_more) => has_more,
             Err(text) => return Next::Pause(self.failed(&Refusal::passing(text))),
         };
-        if self.batch.len() == 0 {
+        if lane.batch.len() == 0 {
             // Nothing of it is for this route: it is done.
-            self.advance(self.reading.scanned());
-            if has_more {
-                return Next::Go;
-            }
-            self.shared.release();
-            self.report(|status| {
-                status.state = RouteState::Idle;
-                status.next_attempt = None;
-            });
-            return Next::Wait;
+            self.advance(lane, lane.reading.scanned());
+            return if has_more { Next::Go } else { Next::Wait };
         }
         if !has_more {
             let linger = Duration::from_millis(self.route.config.batch.linger_millis.into());
-            let until = *self.began.get_or_insert_with(Instant::now) + linger;
+            let until = *lane.began.get_or_insert_with(Instant::now) + linger;
             if Instant::now() < until {
                 return Next::WaitUntil(until);
             }
@@ -169,14 +208,14 @@ impl Runner {
             return Next::Pause(self.free_at - now);
         }
         if let Some(most) = self.route.config.max_records_per_second {
-            let seconds = self.batch.len() as f64 / f64::from(most.max(1));
+            let seconds = lane.batch.len() as f64 / f64::from(most.max(1));
             self.free_at = now + Duration::from_secs_f64(seconds);
         }
         self.report(|status| status.state = RouteState::Sending);
-        let batch = std::mem::take(&mut self.batch);
-        self.began = None;
-        let end = self.reading.scanned();
-        self.hand_on(&batch, end).await
+        let batch = std::mem::take(&mut lane.batch);
+        lane.began = None;
+        let end = lane.reading.scanned();
+        self.hand_on(lane, &batch, end).await
     }
 
     /// Most records of one batch.
@@ -187,44 +226,44 @@ impl Runner {
     }
 
     /// Adds records to the batch; true when there may be more than fit.
-    async fn fill(&mut self) -> Result<bool, String> {
+    async fn fill(&mut self, lane: &mut Lane) -> Result<bool, String> {
         let (records, bytes) = (self.most_records(), self.route.config.batch.bytes);
         loop {
-            if self.batch.len() >= records || self.batch.bytes() >= bytes {
+            if lane.batch.len() >= records || lane.batch.bytes() >= bytes {
                 return Ok(true);
             }
             let kinds = self.selection.kinds();
-            let shared = Arc::clone(&self.shared);
-            let Some(page) = self.reading.next(&shared, kinds).await? else {
-                self.note_lost();
+            let Some(page) = lane.reading.next(&lane.log, kinds).await? else {
+                self.note_lost(lane);
                 return Ok(false);
             };
-            self.note_lost();
-            let source = self.batch.add_source(&page);
-            let scanned = self.reading.scanned();
+            self.note_lost(lane);
+            let source = lane.batch.add_source(&page);
+            let scanned = lane.reading.scanned();
             let begin = page.partition_point(|record| record.id <= scanned);
             let mut last = scanned;
             for (place, record) in page.iter().enumerate().skip(begin) {
-                if self.batch.len() >= records || self.batch.bytes() >= bytes {
+                if lane.batch.len() >= records || lane.batch.bytes() >= bytes {
                     break;
                 }
                 last = record.id;
-                if !self.selection.add(&mut self.batch, source, place, record) {
-                    self.filtered += 1;
+                if !self.selection.add(&mut lane.batch, source, place, record) {
+                    lane.filtered += 1;
                 }
             }
-            self.reading.looked_at(last);
-            self.route.set_reading(self.reading.scanned());
-            if self.batch.len() == 0 {
+            lane.reading.looked_at(last);
+            self.route
+                .set_reading(lane.log.kind(), lane.reading.scanned());
+            if lane.batch.len() == 0 {
                 // Nothing of it is needed; and others may want the thread.
-                self.batch = Batch::default();
+                lane.batch = Batch::default();
                 return Ok(true);
             }
         }
     }
 
     /// Sends `batch` until it is done, and moves the position to `end`.
-    async fn hand_on(&mut self, batch: &Batch, end: EventId) -> Next {
+    async fn hand_on(&mut self, lane: &mut Lane, batch: &Batch, end: EventId) -> Next {
         let mut progress = Progress::new(batch.len());
         while let Some(indices) = progress.current() {
             let part = Part::new(batch, indices);
@@ -232,7 +271,7 @@ impl Runner {
             let outcome = tokio::select! {
                 outcome = self.destination.deliver(part, now) => outcome,
                 () = async { stop.cancelled().await; sleep(GRACE).await } => {
-                    return self.break_off(batch, &progress);
+                    return self.break_off(lane, batch, &progress);
                 }
             };
             let step = progress.settle(outcome);
@@ -243,10 +282,10 @@ impl Runner {
                 }
             }
             if self.stop.is_cancelled() && progress.current().is_some() {
-                return self.break_off(batch, &progress);
+                return self.break_off(lane, batch, &progress);
             }
         }
-        self.advance(end);
+        self.advance(lane, end);
         self.store().await;
         self.shared.release();
         Next::Go
@@ -264,11 +303,9 @@ impl Runner {
                 reason,
                 "a record was refused for good"
             );
-            self.dead.push(DeadLetter {
-                id,
-                reason: reason.clone(),
-                time: now,
-            });
+            let record = batch.record(*index);
+            self.dead
+                .push(DeadLetter::new(id, reason.clone(), now, record));
         }
         let surplus = self.dead.len().saturating_sub(MAX_DEAD_LETTERS);
         self.dead.drain(..surplus);
@@ -299,22 +336,26 @@ impl Runner {
     }
 
     /// The stop came within a batch: what of its beginning is done stays done.
-    fn break_off(&mut self, batch: &Batch, progress: &Progress) -> Next {
+    fn break_off(&mut self, lane: &mut Lane, batch: &Batch, progress: &Progress) -> Next {
         if let Some(id) = progress.first_pending().and_then(|index| batch.id(index)) {
-            self.filtered = 0;
-            self.advance(EventId(id.0.saturating_sub(1)));
+            lane.filtered = 0;
+            self.advance(lane, EventId(id.0.saturating_sub(1)));
         }
         Next::Stop
     }
 
     /// Everything up to `end` is done. The caller stores the position where something was sent: what was
     /// only passed over may be read again.
-    fn advance(&mut self, end: EventId) {
-        self.stored.id = self.stored.id.max(end);
-        self.route.set_reading(self.stored.id);
-        let (position, filtered) = (self.stored.id, std::mem::take(&mut self.filtered));
+    fn advance(&mut self, lane: &mut Lane, end: EventId) {
+        let log = lane.log.kind();
+        let position = self.stored.of_mut(log);
+        *position = end.max(*position);
+        self.route.set_reading(log, *position);
+        let (stored, transit) = (self.stored.id, self.stored.transit);
+        let filtered = std::mem::take(&mut lane.filtered);
         self.report(|status| {
-            status.position = position;
+            status.position = stored;
+            status.transit_position = transit;
             status.filtered += filtered;
         });
     }
@@ -322,7 +363,8 @@ impl Runner {
     /// Stores position and dead letters when they are new. A failure is told and overcome later: it must
     /// not keep records from where they are wanted.
     async fn store(&mut self) {
-        if self.stored.id == self.on_disk && self.dead.is_empty() {
+        let is_stored = |log| self.stored.of(log) == self.on_disk.of(log);
+        if is_stored(LogKind::Stored) && is_stored(LogKind::Transit) && self.dead.is_empty() {
             return;
         }
         if let Some(mark) = self.destination.mark() {
@@ -350,7 +392,10 @@ impl Runner {
         .await;
         match written {
             Ok(()) => {
-                self.on_disk = self.stored.id;
+                self.on_disk = self.stored.clone();
+                for log in [LogKind::Stored, LogKind::Transit] {
+                    self.route.set_done(log, self.on_disk.of(log));
+                }
                 self.dead.clear();
             }
             Err(error) => {
@@ -393,21 +438,21 @@ impl Runner {
     }
 
     /// Tells what retention dropped.
-    fn note_lost(&mut self) {
-        let lost = self.reading.take_lost();
+    fn note_lost(&mut self, lane: &mut Lane) {
+        let lost = lane.reading.take_lost();
         if lost == 0 {
             return;
         }
         tracing::warn!(
             route = self.route.config.name,
             lost,
-            "retention dropped records before they could be forwarded"
+            "records were dropped before they could be forwarded"
         );
         let now = self.now();
         self.report(|status| {
             status.lost += lost;
             status.notice = Some(format!(
-                "retention dropped at most {} records before they could be forwarded, the last at {now}",
+                "at most {} records were dropped before they could be forwarded, the last at {now}: by retention, or because the disk buffer was full",
                 status.lost
             ));
         });
@@ -420,4 +465,11 @@ impl Runner {
     fn report(&self, change: impl FnOnce(&mut RouteStatus)) {
         self.route.report(change);
     }
+}
+
+/// Waits for news of any of the logs.
+async fn news(lanes: &mut [Lane]) {
+    let changes = lanes.iter_mut().map(|lane| Box::pin(lane.news.changed()));
+    // A log that has ended has no news; the stop ends the task.
+    drop(futures_util::future::select_all(changes).await);
 }

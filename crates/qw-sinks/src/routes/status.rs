@@ -16,7 +16,9 @@ pub struct RouteStatus {
     pub state: RouteState,
     /// Everything up to this record is done.
     pub position: EventId,
-    /// Records in the log after that, whether or not they are for this route.
+    /// Everything up to this record of the disk buffer is done.
+    pub transit_position: EventId,
+    /// Records in log and disk buffer after that, whether or not they are for this route.
     pub lag: u64,
     /// Taken by the destination.
     pub sent: u64,

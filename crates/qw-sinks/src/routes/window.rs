@@ -121,11 +121,6 @@ impl Window {
         }
     }
 
-    /// The newest number.
-    pub(crate) fn head(&self) -> EventId {
-        *self.head.borrow()
-    }
-
     /// Tells of news.
     pub(crate) fn subscribe(&self) -> watch::Receiver<EventId> {
         self.head.subscribe()

@@ -34,7 +34,8 @@ pub(crate) struct Fields<'a> {
     pub(crate) fd_name: Cow<'a, str>,
     pub(crate) has_connection: bool,
     pub(crate) has_process: bool,
-    pub(crate) time: Option<Timestamp>,
+    /// The entries that say the time, in the order of trust; read only where nothing else says it.
+    times: [Option<Value<'a>>; 3],
     /// Source that the names of the entries give away.
     pub(crate) plugin_source: Option<&'static str>,
 }
@@ -69,10 +70,9 @@ impl<'a> Fields<'a> {
             "evt" => match name {
                 ".type" => &mut self.event_type,
                 ".hostname" => &mut self.hostname,
-                ".time" | ".time.iso8601" | ".rawtime" => {
-                    self.time = self.time.or_else(|| nanoseconds(value));
-                    return;
-                }
+                ".time" => return self.times[0] = Some(value),
+                ".time.iso8601" => return self.times[1] = Some(value),
+                ".rawtime" => return self.times[2] = Some(value),
                 _ => return,
             },
             "fd" => match name {
@@ -107,6 +107,11 @@ impl<'a> Fields<'a> {
             _ => return,
         };
         *place = text(value);
+    }
+
+    /// The time that these entries say.
+    pub(crate) fn time(&self) -> Option<Timestamp> {
+        self.times.iter().flatten().copied().find_map(nanoseconds)
     }
 
     /// The container that these entries speak of, shared with others that say the same.

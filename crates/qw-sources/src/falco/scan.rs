@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use wide::u8x16;
+
 /// Deepest nesting a scanner can be asked to allow.
 pub(crate) const MOST_DEPTH: usize = 100;
 
@@ -383,6 +385,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Passes an escape; its backslash comes next.
+    #[cold]
     fn escape(&mut self) -> Result<(), Fault> {
         match self.bytes.get(self.at + 1) {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
@@ -439,33 +442,34 @@ pub(crate) fn tidy(json: &str) -> String {
 /// Offset of the first quote, backslash or control character from `from` on.
 #[inline]
 fn special(bytes: &[u8], from: usize) -> Option<usize> {
-    const ONES: u128 = u128::from_ne_bytes([0x01; 16]);
-    const HIGHS: u128 = u128::from_ne_bytes([0x80; 16]);
-    const QUOTES: u128 = u128::from_ne_bytes([b'"'; 16]);
-    const BACKSLASHES: u128 = u128::from_ne_bytes([b'\\'; 16]);
-    const SPACES: u128 = u128::from_ne_bytes([b' '; 16]);
+    const QUOTES: u8x16 = u8x16::splat(b'"');
+    const BACKSLASHES: u8x16 = u8x16::splat(b'\\');
+    const CONTROLS: u8x16 = u8x16::splat(b' ' - 1);
 
     let mut at = from;
-    // Sixteen bytes at a time, which most strings end within. The lowest bit that is set tells the
-    // first byte exactly; a borrow can only disturb the bytes above it.
-    while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
-        let word = u128::from_le_bytes(*word);
-        let quote = word ^ QUOTES;
-        let backslash = word ^ BACKSLASHES;
-        let found = (quote.wrapping_sub(ONES) & !quote
-            | backslash.wrapping_sub(ONES) & !backslash
-            | word.wrapping_sub(SPACES) & !word)
-            & HIGHS;
+    // Sixteen bytes at a time, which most strings end within.
+    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        let chunk = u8x16::new(*chunk);
+        let found = chunk.simd_eq(QUOTES)
+            | chunk.simd_eq(BACKSLASHES)
+            | chunk.max(CONTROLS).simd_eq(CONTROLS);
+        let found = found.to_bitmask();
         if found != 0 {
-            return Some(at + found.trailing_zeros() as usize / 8);
+            return Some(at + found.trailing_zeros() as usize);
         }
         at += 16;
     }
-    let rest = bytes.get(at..)?;
+    special_near_end(bytes, at)
+}
+
+/// As [`special`], byte by byte.
+#[cold]
+fn special_near_end(bytes: &[u8], from: usize) -> Option<usize> {
+    let rest = bytes.get(from..)?;
     let found = rest
         .iter()
         .position(|&byte| byte == b'"' || byte == b'\\' || byte < b' ')?;
-    Some(at + found)
+    Some(from + found)
 }
 
 /// The value of `\uXXXX` at offset `at`; `None` when there is no such escape.

@@ -56,7 +56,10 @@ impl Routes {
     ) -> Result<(), RouteError> {
         let (store, ids) = (Arc::clone(&self.0.records), letters.clone());
         let found: Vec<Option<StoredEvent>> = blocking(move || {
-            let find = |letter: &DeadLetter| store.event(letter.id);
+            let find = |letter: &DeadLetter| match letter.kept() {
+                Some(record) => Ok(Some(record)),
+                None => store.event(letter.id),
+            };
             ids.iter().map(find).collect::<Result<_, _>>()
         })
         .await

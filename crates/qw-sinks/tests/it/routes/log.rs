@@ -13,6 +13,7 @@ use qw_event::{
     Batch, Category, ContainerRef, Event, EventId, Priority, RecordKind, SourceId, StoredEvent,
     Timestamp,
 };
+use qw_pipeline::TransitLog;
 use qw_sinks::routes::{Config, RouteStatus, Router, Routes};
 use qw_store::{
     Appended, Companion, ContainerActivity, EventPage, EventQuery, FacetQuery, Facets, Histogram,
@@ -163,6 +164,8 @@ impl RecordStore for Log {
 pub(crate) struct Stores {
     pub(crate) log: Arc<Log>,
     pub(crate) state: Arc<Memory>,
+    /// The disk buffer of what is not stored.
+    pub(crate) transit: Option<Arc<TransitLog>>,
 }
 
 /// Routes on a runtime of their own.
@@ -194,8 +197,15 @@ impl Stores {
             let _inside = runtime.enter();
             let records: Arc<dyn RecordStore> = Arc::<Log>::clone(&self.log);
             let state: Arc<dyn StateStore> = Arc::<Memory>::clone(&self.state);
-            Router::start(&config, records, state, options(), &stop)
-                .map_err(|error| error.to_string())?
+            Router::start(
+                &config,
+                records,
+                self.transit.clone(),
+                state,
+                options(),
+                &stop,
+            )
+            .map_err(|error| error.to_string())?
         };
         Ok(Forwarding {
             routes: router.routes(),
