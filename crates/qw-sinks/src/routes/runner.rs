@@ -190,7 +190,7 @@ impl Runner {
     async fn fill(&mut self) -> Result<bool, String> {
         let (records, bytes) = (self.most_records(), self.route.config.batch.bytes);
         loop {
-            if self.batch.len() >= records || self.batch.bytes() >= bytes {
+            if self.batch.len() >= records || self.batch.bytes() >= bytes || self.batch.is_heavy() {
                 return Ok(true);
             }
             let kinds = self.selection.kinds();
