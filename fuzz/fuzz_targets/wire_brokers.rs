@@ -1,9 +1,9 @@
-//! Any bytes as answers of brokers (NATS, Redis, MQTT): nothing panics, what is understood lies within the
+//! Any bytes as answers of brokers (NATS, Redis, MQTT, AMQP): nothing panics, what is understood lies within the
 //! bytes, and a beginning is never understood as something else than the whole.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use qw_wire::{Fault, mqtt, nats, resp};
+use qw_wire::{Fault, amqp, mqtt, nats, resp};
 
 fn check<T: PartialEq + std::fmt::Debug>(
     bytes: &[u8],
@@ -33,6 +33,7 @@ fuzz_target!(|bytes: &[u8]| {
     for version in [mqtt::Version::V3, mqtt::Version::V5] {
         check(bytes, |bytes| mqtt::parse(version, bytes));
     }
+    check(bytes, amqp::parse);
     let text = String::from_utf8_lossy(bytes);
     assert!(!nats::subject(&text).contains([' ', '\r', '\n', '*', '>']));
     assert!(!mqtt::topic(&text).contains(['+', '#', '\0']));

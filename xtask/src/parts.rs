@@ -71,6 +71,10 @@ const PARTS: &[Part] = &[
         package: "redis-server",
     },
     Part {
+        program: "rabbitmq-server",
+        package: "rabbitmq-server",
+    },
+    Part {
         program: "mosquitto",
         package: "mosquitto",
     },

@@ -1,5 +1,5 @@
 //! Forwarding of records: lines of logs, and events, to syslog, GELF, Fluentd, Splunk, Loki,
-//! Elasticsearch, OpenTelemetry, NATS, Redis, MQTT, Kafka, S3, CloudWatch, any HTTP server, JSON lines and
+//! Elasticsearch, OpenTelemetry, NATS, Redis, MQTT, AMQP, Kafka, S3, CloudWatch, any HTTP server, JSON lines and
 //! files.
 //!
 //! The stored log is the queue. Each route reads it from a position of its own (near its head out of
@@ -25,12 +25,13 @@ mod status;
 mod window;
 
 pub use config::{
-    AwsConfig, BatchConfig, CloudwatchConfig, Compression, Config, ConfigError, Confirm,
-    ElasticsearchConfig, FieldChanges, FileConfig, FileFormat, FluentdConfig, GelfCompression,
-    GelfConfig, GelfTransport, HttpConfig, HttpFraming, JsonConfig, KafkaCompression, KafkaConfig,
-    KafkaMechanism, LokiConfig, MAX_ROUTES, MqttConfig, NatsConfig, ObjectCompression, OtlpConfig,
-    RedisConfig, RouteConfig, S3Config, SplunkConfig, StreamTransport, SyslogConfig, SyslogFormat,
-    SyslogFraming, SyslogTransport, Target, WebhookConfig,
+    AmqpConfig, AwsConfig, BatchConfig, CloudwatchConfig, Compression, Config, ConfigError,
+    Confirm, ElasticsearchConfig, FieldChanges, FileConfig, FileFormat, FluentdConfig,
+    GelfCompression, GelfConfig, GelfTransport, HttpConfig, HttpFraming, JsonConfig,
+    KafkaCompression, KafkaConfig, KafkaMechanism, LokiConfig, MAX_ROUTES, MqttConfig, NatsConfig,
+    ObjectCompression, OtlpConfig, RedisConfig, RouteConfig, S3Config, SplunkConfig,
+    StreamTransport, SyslogConfig, SyslogFormat, SyslogFraming, SyslogTransport, Target,
+    WebhookConfig,
 };
 pub use dead_letters::{DeadLetter, MAX_DEAD_LETTERS, Replayed};
 pub use router::{RouteError, Router, Routes};

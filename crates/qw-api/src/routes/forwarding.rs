@@ -49,7 +49,7 @@ struct RouteView {
     /// Name.
     name: String,
     /// `syslog`, `tcp_json`, `gelf`, `fluentd`, `splunk_hec`, `loki`, `elasticsearch`, `otlp`, `http`,
-    /// `nats`, `redis`, `mqtt`, `kafka`, `s3`, `cloudwatch` or `file`.
+    /// `nats`, `redis`, `mqtt`, `amqp`, `kafka`, `s3`, `cloudwatch` or `file`.
     #[serde(rename = "type")]
     kind: &'static str,
     /// Where records go, without secrets.

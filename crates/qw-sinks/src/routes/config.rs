@@ -127,6 +127,8 @@ pub enum Target {
     Redis(RedisConfig),
     /// MQTT.
     Mqtt(MqttConfig),
+    /// AMQP 0-9-1: RabbitMQ and others.
+    Amqp(Box<AmqpConfig>),
     /// Kafka.
     Kafka(Box<KafkaConfig>),
     /// Objects in S3, and in what speaks as it does.
@@ -153,6 +155,7 @@ impl Target {
             Self::Nats(_) => "nats",
             Self::Redis(_) => "redis",
             Self::Mqtt(_) => "mqtt",
+            Self::Amqp(_) => "amqp",
             Self::Kafka(_) => "kafka",
             Self::S3(_) => "s3",
             Self::Cloudwatch(_) => "cloudwatch",
@@ -173,6 +176,7 @@ impl Target {
             Self::Nats(to) => &to.subject,
             Self::Redis(to) => &to.stream,
             Self::Mqtt(to) => &to.topic,
+            Self::Amqp(to) => &to.routing_key,
             Self::Kafka(to) => &to.topic,
             Self::S3(to) => &to.object,
             Self::Cloudwatch(to) => &to.log_stream,
@@ -194,6 +198,7 @@ impl Target {
             Self::Nats(to) => to.timeout_seconds,
             Self::Redis(to) => to.timeout_seconds,
             Self::Mqtt(to) => to.timeout_seconds,
+            Self::Amqp(to) => to.timeout_seconds,
             Self::Kafka(to) => to.timeout_seconds,
             Self::S3(to) => to.http.timeout_seconds,
             Self::Cloudwatch(to) => to.http.timeout_seconds,
@@ -309,9 +314,9 @@ impl RouteConfig {
 mod targets;
 
 pub use targets::{
-    AwsConfig, CloudwatchConfig, Compression, Confirm, ElasticsearchConfig, FileConfig, FileFormat,
-    FluentdConfig, GelfCompression, GelfConfig, GelfTransport, HttpConfig, HttpFraming, JsonConfig,
-    KafkaCompression, KafkaConfig, KafkaMechanism, LokiConfig, MqttConfig, NatsConfig,
+    AmqpConfig, AwsConfig, CloudwatchConfig, Compression, Confirm, ElasticsearchConfig, FileConfig,
+    FileFormat, FluentdConfig, GelfCompression, GelfConfig, GelfTransport, HttpConfig, HttpFraming,
+    JsonConfig, KafkaCompression, KafkaConfig, KafkaMechanism, LokiConfig, MqttConfig, NatsConfig,
     ObjectCompression, OtlpConfig, RedisConfig, S3Config, SplunkConfig, StreamTransport,
     SyslogConfig, SyslogFormat, SyslogFraming, SyslogTransport, WebhookConfig,
 };

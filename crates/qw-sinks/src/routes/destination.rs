@@ -7,9 +7,10 @@ use super::{
     config::{ConfigError, RouteConfig, Target},
     record::Part,
     sinks::{
-        cloudwatch::Cloudwatch, elasticsearch::Elasticsearch, file::File, fluentd::Fluentd,
-        gelf::Gelf, json_lines::JsonLines, kafka::Kafka, loki::Loki, mqtt::Mqtt, nats::Nats,
-        otlp::Otlp, redis::Redis, s3::S3, splunk::Splunk, syslog::Syslog, webhook::Webhook,
+        amqp::Amqp, cloudwatch::Cloudwatch, elasticsearch::Elasticsearch, file::File,
+        fluentd::Fluentd, gelf::Gelf, json_lines::JsonLines, kafka::Kafka, loki::Loki, mqtt::Mqtt,
+        nats::Nats, otlp::Otlp, redis::Redis, s3::S3, splunk::Splunk, syslog::Syslog,
+        webhook::Webhook,
     },
 };
 use crate::receiver::Refusal;
@@ -105,6 +106,7 @@ pub(crate) fn open(
         Target::Nats(to) => Box::new(Nats::new(route, to, epoch)?),
         Target::Redis(to) => Box::new(Redis::new(route, to)?),
         Target::Mqtt(to) => Box::new(Mqtt::new(route, to)?),
+        Target::Amqp(to) => Box::new(Amqp::new(route, to, epoch)?),
         Target::Kafka(to) => Box::new(Kafka::new(route, to)?),
         Target::S3(to) => Box::new(S3::new(route, to, epoch)?),
         Target::Cloudwatch(to) => Box::new(Cloudwatch::new(route, to)?),

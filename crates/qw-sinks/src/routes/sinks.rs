@@ -1,5 +1,6 @@
 //! The destinations.
 
+pub(crate) mod amqp;
 mod aws;
 pub(crate) mod cloudwatch;
 pub(crate) mod elasticsearch;

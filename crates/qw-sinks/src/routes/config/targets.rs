@@ -356,9 +356,12 @@ pub struct OtlpConfig {
 pub struct FileConfig {
     /// Path; its folder must be there. Older files are `PATH.1`, `PATH.2` and so on.
     pub path: PathBuf,
-    /// Bytes after which a new file is begun, checked before each batch; 0 never begins one.
+    /// Bytes after which a new file is begun, checked before each batch; 0 never begins one. May be
+    /// written as Docker's `max-size` is: `10m`.
+    #[serde(alias = "max-size", deserialize_with = "size")]
     pub max_size: u64,
     /// Most files, the current one included; 1 to 1,000. With 1 the file is emptied when it is full.
+    #[serde(alias = "max-file")]
     pub max_file: u32,
     /// Compresses older files with gzip.
     pub compress: bool,
@@ -377,6 +380,38 @@ impl Default for FileConfig {
             compress: false,
             format: FileFormat::Json,
             tag: String::new(),
+        }
+    }
+}
+
+/// Reads bytes as a number, or as Docker writes them: `100k`, `10m`, `1g`, in powers of 1,024, and `-1` for
+/// no bound.
+fn size<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Bytes(i64),
+        Text(String),
+    }
+    let wrong = || serde::de::Error::custom("is a number of bytes, or a text such as `10m`");
+    match Written::deserialize(deserializer)? {
+        Written::Bytes(-1) => Ok(0),
+        Written::Bytes(bytes) => u64::try_from(bytes).map_err(|_| wrong()),
+        Written::Text(text) if text == "-1" => Ok(0),
+        Written::Text(text) => {
+            let text = text.trim().to_ascii_lowercase();
+            let digits = text.trim_end_matches(|letter: char| !letter.is_ascii_digit());
+            let unit = text.strip_prefix(digits).unwrap_or_default().trim();
+            let shift = match unit {
+                "" | "b" => 0,
+                "k" | "kb" => 10,
+                "m" | "mb" => 20,
+                "g" | "gb" => 30,
+                "t" | "tb" => 40,
+                _ => return Err(wrong()),
+            };
+            let number: u64 = digits.parse().map_err(|_| wrong())?;
+            number.checked_mul(1 << shift).ok_or_else(wrong)
         }
     }
 }
@@ -740,4 +775,72 @@ pub enum KafkaMechanism {
     /// The same with SHA-512.
     #[serde(rename = "scram_sha_512")]
     ScramSha512,
+}
+
+/// AMQP 0-9-1, with publisher confirms.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AmqpConfig {
+    /// Host and port, such as `rabbitmq.example:5672`.
+    pub address: String,
+    /// How the stream travels.
+    pub transport: StreamTransport,
+    /// Virtual host.
+    pub virtual_host: String,
+    /// Exchange; the default one when empty, where a routing key is the name of a queue.
+    pub exchange: String,
+    /// Routing key: Docker's tag template. A queue has to be bound to it.
+    pub routing_key: String,
+    /// What a message is.
+    pub format: FileFormat,
+    /// User.
+    pub username: String,
+    /// Password of that user.
+    pub password: Option<SecretFrom>,
+    /// Trust and identity for the transport `tls`.
+    pub tls: TlsConfig,
+    /// Longest wait for each answer, in seconds; 1 to 120.
+    pub timeout_seconds: u32,
+}
+
+impl Default for AmqpConfig {
+    fn default() -> Self {
+        Self {
+            address: String::new(),
+            transport: StreamTransport::Tcp,
+            virtual_host: String::from("/"),
+            exchange: String::new(),
+            routing_key: String::from("logs"),
+            format: FileFormat::Json,
+            username: String::from("guest"),
+            password: None,
+            tls: TlsConfig::default(),
+            timeout_seconds: 10,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_written_as_docker_does() {
+        for (text, expected) in [
+            (r#"{"max_size":5}"#, Some((5, 5))),
+            (r#"{"max-size":"10m","max-file":3}"#, Some((10 << 20, 3))),
+            (r#"{"max_size":"64 KB"}"#, Some((64 << 10, 5))),
+            (r#"{"max_size":"1g"}"#, Some((1 << 30, 5))),
+            (r#"{"max_size":"-1"}"#, Some((0, 5))),
+            (r#"{"max_size":-1}"#, Some((0, 5))),
+            (r#"{"max_size":-2}"#, None),
+            (r#"{"max_size":"10x"}"#, None),
+            (r#"{"max_size":"m"}"#, None),
+            (r#"{"max_size":"99999999999t"}"#, None),
+        ] {
+            let config: Option<FileConfig> = serde_json::from_str(text).ok();
+            let found = config.map(|config| (config.max_size, config.max_file));
+            assert_eq!(found, expected, "{text}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use qw_sinks::routes::RouteState;
 use qw_testkit::{
-    broker::{Broker, Identity, Kafka, Kind, PASSWORD, Subscriber, USER},
+    broker::{Broker, Identity, Kafka, Kind, PASSWORD, Subscriber, USER, of_python},
     skip_without, wait_for,
 };
 use qw_wire::{
@@ -542,5 +542,98 @@ fn kafka_has_each_container_in_one_partition_and_in_order() {
         .block_on(forwarding.routes.test_send("logs"))
         .unwrap();
     assert!(answer.contains("acknowledged"), "{answer}");
+    forwarding.stop();
+}
+
+/// Asks RabbitMQ (`tests/it/routes/rabbit.py`); the lines that are printed.
+fn rabbit(broker: &Broker, operation: &str, queue: &str) -> Vec<Value> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/routes/rabbit.py");
+    let output = std::process::Command::new(of_python("python").unwrap())
+        .args([
+            script,
+            &broker.address().port().to_string(),
+            operation,
+            queue,
+        ])
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{errors}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[test]
+fn queues_of_rabbitmq_are_complete_and_in_order_across_restarts() {
+    let has_client = of_python("python").is_some_and(|python| {
+        let asked = std::process::Command::new(python)
+            .args(["-c", "import pika"])
+            .output();
+        asked.is_ok_and(|output| output.status.success())
+    });
+    if !Kind::Rabbit.is_installed() || !has_client {
+        skip_without("rabbitmq-server and pika");
+        return;
+    }
+    let files = Files::new();
+    fs_err::write(files.path("guest"), "guest").unwrap();
+    let mut broker = Broker::start(Kind::Rabbit, None);
+    let stores = Stores::default();
+    let route = |name: &str, password: &str| {
+        json!({"name": name, "batch": {"records": 50}, "to": {
+            "type": "amqp", "address": broker.address().to_string(), "routing_key": "logs-{{.Name}}",
+            "password": {"file": files.path(password)},
+        }})
+    };
+    let routes = json!([route("logs", "guest"), route("bad", "wrong")]);
+    let forwarding = stores.start(routes.clone());
+    forwarding.commit(20);
+    // There is no queue yet: nothing is lost, and the reason is told.
+    let status = forwarding.wait("logs", "no queue", |status| status.last_error.is_some());
+    assert!(status.last_error.unwrap().contains("no queue takes it"));
+    assert_eq!((status.sent, status.failed), (0, 0));
+    let status = forwarding.wait("bad", "a wrong password", |status| {
+        status.last_error.is_some()
+    });
+    assert_eq!(status.sent, 0);
+    rabbit(&broker, "declare", "logs-web");
+    forwarding.wait_for_all("logs");
+    broker.stop();
+    forwarding.commit(200);
+    forwarding.wait("logs", "it is away", |status| {
+        status.state == RouteState::Retrying
+    });
+    forwarding.crash();
+    broker.launch();
+    let forwarding = stores.start(routes);
+    // One that goes in several frames.
+    forwarding.commit_with(1, |record| {
+        record.event.output = format!("line 221 {}", "x".repeat(300_000)).into();
+    });
+    forwarding.wait_for_all("logs");
+    let messages = rabbit(&broker, "read", "logs-web");
+    let seen = numbers(
+        messages
+            .iter()
+            .map(|message| message["body"].as_str().unwrap()),
+    );
+    assert_in_order_and_complete(&seen, 1..=221);
+    assert!(seen.len() <= 271, "one batch may come twice");
+    let last = messages.last().unwrap();
+    assert_eq!(
+        (&last["type"], &last["mode"]),
+        (&json!("application/json"), &json!(2))
+    );
+    assert!(last["id"].as_str().unwrap().starts_with("qw-"));
+    let body: Value = serde_json::from_str(last["body"].as_str().unwrap()).unwrap();
+    assert_eq!(body["body"].as_str().unwrap().len(), 300_009);
+    rabbit(&broker, "declare", "logs-quaywatch-test");
+    let answer = forwarding
+        .runtime
+        .block_on(forwarding.routes.test_send("logs"))
+        .unwrap();
+    assert_eq!(answer, "confirmed");
     forwarding.stop();
 }
