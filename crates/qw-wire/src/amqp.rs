@@ -325,7 +325,7 @@ mod tests {
     fn made(class: u16, method: u16, arguments: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
         call(1, class, method, &mut out, |body| {
-            body.extend_from_slice(arguments)
+            body.extend_from_slice(arguments);
         });
         out
     }

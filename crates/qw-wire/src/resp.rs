@@ -139,7 +139,7 @@ mod tests {
         ] {
             assert!(parse(wrong.as_bytes()).is_err(), "{wrong}");
         }
-        assert!(parse(&[b'+'; MAX_REPLY]).is_err());
+        assert!(parse(&vec![b'+'; MAX_REPLY]).is_err());
     }
 
     #[test]
