@@ -66,6 +66,22 @@ const PARTS: &[Part] = &[
         program: "mkfs.ext4",
         package: "e2fsprogs",
     },
+    Part {
+        program: "redis-server",
+        package: "redis-server",
+    },
+    Part {
+        program: "rabbitmq-server",
+        package: "rabbitmq-server",
+    },
+    Part {
+        program: "mosquitto",
+        package: "mosquitto",
+    },
+    Part {
+        program: "mosquitto_sub",
+        package: "mosquitto-clients",
+    },
 ];
 
 /// What recording needs; none of it is needed by a test.

@@ -165,6 +165,11 @@ pub struct WebhookConfig {
     pub method: String,
     /// Ready-made body.
     pub format: Format,
+    /// Key of the service: the integration key of PagerDuty, the API key of Opsgenie, the token of a bot
+    /// of Telegram.
+    pub key: Option<SecretFrom>,
+    /// Where Telegram shows messages: the number of a chat, or `@name` of a channel.
+    pub chat: Option<String>,
     /// Template of a body of your own, in place of `format`.
     pub body: Option<String>,
     /// File with a template, in place of `body`.
@@ -190,6 +195,8 @@ impl Default for WebhookConfig {
             url_from: None,
             method: String::from("POST"),
             format: Format::default(),
+            key: None,
+            chat: None,
             body: None,
             body_file: None,
             content_type: None,
@@ -211,26 +218,54 @@ pub enum Format {
     Quaywatch,
     /// What falcosidekick and its receivers take: the shape of a Falco event.
     Falcosidekick,
-    /// Slack, and Mattermost and Rocket.Chat, which take the same.
+    /// Slack, and Rocket.Chat, which takes the same.
     Slack,
+    /// Mattermost.
+    Mattermost,
     /// Microsoft Teams: an adaptive card.
     Teams,
     /// Discord.
     Discord,
     /// CloudEvents 1.0, structured JSON.
     Cloudevents,
+    /// PagerDuty, Events API version 2: an alert is triggered, acknowledged and resolved there as it is
+    /// here.
+    Pagerduty,
+    /// Opsgenie, Alert API: an alert is made, acknowledged and closed there as it is here.
+    Opsgenie,
+    /// Telegram, Bot API.
+    Telegram,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 10] = [
         Self::Quaywatch,
         Self::Falcosidekick,
         Self::Slack,
+        Self::Mattermost,
         Self::Teams,
         Self::Discord,
         Self::Cloudevents,
+        Self::Pagerduty,
+        Self::Opsgenie,
+        Self::Telegram,
     ];
+
+    /// Where the service of this format listens, when it is always the same.
+    pub(crate) const fn service(self) -> Option<&'static str> {
+        match self {
+            Self::Pagerduty => Some("https://events.pagerduty.com"),
+            Self::Opsgenie => Some("https://api.opsgenie.com"),
+            Self::Telegram => Some("https://api.telegram.org"),
+            _ => None,
+        }
+    }
+
+    /// True when the receiver keeps the state of alerts: it is told of every change, one by one.
+    pub(crate) const fn keeps_state(self) -> bool {
+        matches!(self, Self::Pagerduty | Self::Opsgenie)
+    }
 }
 
 /// HMAC-SHA256 over the body.
@@ -575,6 +610,7 @@ impl SinkConfig {
     pub(crate) fn pace(&self) -> Pace {
         self.at_most.unwrap_or(Pace {
             messages: match &self.to {
+                Target::Webhook(to) if to.format.keeps_state() => 0,
                 Target::Webhook(_) | Target::Smtp(_) => 30,
                 Target::Alertmanager(_) | Target::Syslog(_) => 0,
             },

@@ -206,9 +206,22 @@ pub(crate) fn judge(
     Err(Refusal {
         after: headers
             .get(RETRY_AFTER)
-            .and_then(|value| retry_after(value, now)),
+            .and_then(|value| retry_after(value, now))
+            .or_else(|| retry_after_said(said)),
         ..Refusal::passing(text)
     })
+}
+
+/// The pause that a body asks for: `retry_after` in seconds, where Discord and Telegram say it.
+fn retry_after_said(said: &str) -> Option<Duration> {
+    let said: serde_json::Value = serde_json::from_str(said).ok()?;
+    let seconds = said
+        .get("retry_after")
+        .or_else(|| said.get("parameters")?.get("retry_after"))?
+        .as_f64()?;
+    (0.0..=1e9)
+        .contains(&seconds)
+        .then(|| Duration::from_secs_f64(seconds))
 }
 
 /// The pause that `Retry-After` asks for: seconds, or a date (RFC 9110, section 10.2.3).

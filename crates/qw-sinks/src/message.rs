@@ -45,6 +45,28 @@ pub(crate) enum Kind {
     Test,
 }
 
+/// What a receiver that keeps states is asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// The alert is there, or is there again.
+    Trigger,
+    /// Somebody has seen it.
+    Acknowledge,
+    /// It is over.
+    Resolve,
+}
+
+impl Action {
+    /// As PagerDuty names it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Trigger => "trigger",
+            Self::Acknowledge => "acknowledge",
+            Self::Resolve => "resolve",
+        }
+    }
+}
+
 /// A further change in a message for several.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Other {
@@ -203,8 +225,46 @@ impl Message {
             put("container", json!(self.alert.container.display_name()));
             put("open", json!(self.alert.state.is_open()));
             put("link", json!(self.link.as_deref().unwrap_or_default()));
+            put("action", json!(self.action().as_str()));
+            put("dedup", json!(self.dedup(sink)));
         }
         document
+    }
+
+    /// What a receiver that keeps states is asked to do: what is closed or silenced here is over there.
+    pub(crate) fn action(&self) -> Action {
+        let alert = &self.alert;
+        if !alert.state.is_open() || alert.silenced_by.is_some() {
+            return Action::Resolve;
+        }
+        let is_news = matches!(
+            self.change.what,
+            AlertAction::Raised | AlertAction::Escalated { .. }
+        );
+        match alert.state {
+            AlertState::Acknowledged | AlertState::InProgress if !is_news => Action::Acknowledge,
+            _ => Action::Trigger,
+        }
+    }
+
+    /// A name of the alert for receivers that keep states: letters, digits and `._-`, at most 250. The
+    /// address of the console tells it from those of others.
+    pub(crate) fn dedup(&self, sink: &str) -> String {
+        let ours = self.link.as_deref().and_then(|link| {
+            let (_, behind) = link.split_once("://")?;
+            behind.split('/').next()
+        });
+        let name = format!("{}-{sink}", ours.unwrap_or("quaywatch"));
+        let name = name.chars().map(|character| match character {
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '-' | '_' => character,
+            _ => '_',
+        });
+        // Tests that follow one another are not the same.
+        let number = match self.kind {
+            Kind::Test => format!("test-{}", self.change.time.as_millis()),
+            Kind::Change | Kind::Reminder => self.alert.id.to_string(),
+        };
+        format!("{}-{number}", name.take(200).collect::<String>())
     }
 }
 

@@ -22,10 +22,14 @@ pub(crate) trait Receiver: Send + Sync + 'static {
         1
     }
 
-    /// How often it wants to be reminded of open alerts. Such a receiver keeps the state of alerts:
-    /// it is told of every change, whatever happened.
+    /// How often it wants to be reminded of open alerts. Such a receiver keeps the state of alerts.
     fn reminders(&self) -> Option<Duration> {
         None
+    }
+
+    /// True when it keeps the state of alerts: it is told of every change, whatever happened.
+    fn keeps_state(&self) -> bool {
+        self.reminders().is_some()
     }
 
     /// Hands on `messages` (at least one, in order) at the time `now`; returns once the receiver

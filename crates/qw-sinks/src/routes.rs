@@ -1,11 +1,12 @@
 //! Forwarding of records: lines of logs, and events, to syslog, GELF, Fluentd, Splunk, Loki,
-//! Elasticsearch, OpenTelemetry, JSON lines and files.
+//! Elasticsearch, OpenTelemetry, NATS, Redis, MQTT, AMQP, Kafka, S3, CloudWatch, any HTTP server, JSON lines and
+//! files.
 //!
 //! The stored log is the queue; what is forwarded and not stored has a disk buffer of the same kind. Each
 //! route reads both from positions of its own (near their heads out of memory, further back from disk),
 //! and moves a position only once the destination has the records: one that is slow or away delays nobody, and nothing is lost by a restart of either side. A
 //! batch on its way when one side dies may arrive twice, except where the destination can tell
-//! (Elasticsearch by id, files by their length).
+//! (Elasticsearch and JetStream by id, files by their length).
 //!
 //! To add a destination, write one file under `sinks/` with `impl Destination`, and add its line to
 //! [`Target`] and to `destination::open`.
@@ -25,10 +26,13 @@ mod status;
 mod window;
 
 pub use config::{
-    BatchConfig, Compression, Config, ConfigError, Confirm, ElasticsearchConfig, FieldChanges,
-    FileConfig, FileFormat, FluentdConfig, GelfCompression, GelfConfig, GelfTransport, HttpConfig,
-    JsonConfig, LokiConfig, MAX_ROUTES, OtlpConfig, RouteConfig, SplunkConfig, StreamTransport,
-    SyslogConfig, SyslogFormat, SyslogFraming, SyslogTransport, Target,
+    AmqpConfig, AwsConfig, BatchConfig, CloudwatchConfig, Compression, Config, ConfigError,
+    Confirm, ElasticsearchConfig, FieldChanges, FileConfig, FileFormat, FluentdConfig,
+    GelfCompression, GelfConfig, GelfTransport, HttpConfig, HttpFraming, JsonConfig,
+    KafkaCompression, KafkaConfig, KafkaMechanism, LokiConfig, MAX_ROUTES, MqttConfig, NatsConfig,
+    ObjectCompression, OtlpConfig, RedisConfig, RouteConfig, S3Config, SplunkConfig,
+    StreamTransport, SyslogConfig, SyslogFormat, SyslogFraming, SyslogTransport, Target,
+    WebhookConfig,
 };
 pub use dead_letters::{DeadLetter, MAX_DEAD_LETTERS, Replayed};
 pub use router::{RouteError, Router, Routes};

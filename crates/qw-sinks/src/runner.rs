@@ -496,7 +496,7 @@ impl Runner {
                 verdict: Verdict::Missing,
             };
         };
-        let keeps_state = self.receiver().reminders().is_some();
+        let keeps_state = self.receiver().keeps_state();
         let quiet =
             alert.silenced_by.is_some() && !matches!(change.what, AlertAction::Silenced { .. });
         let message = Message::new(change, alert, Kind::Change, self.console_url.as_deref());

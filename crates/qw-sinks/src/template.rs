@@ -66,8 +66,17 @@ pub enum TemplateError {
 }
 
 impl Template {
-    /// Reads a template and tries it.
+    /// Reads a template of messages and tries it.
     pub(crate) fn parse(source: &str, makes: Makes) -> Result<Self, TemplateError> {
+        Self::parse_for(source, makes, Message::complete().context("check"))
+    }
+
+    /// Reads a template and tries it with `complete`, a document in which nothing is missing.
+    pub(crate) fn parse_for(
+        source: &str,
+        makes: Makes,
+        complete: Value,
+    ) -> Result<Self, TemplateError> {
         if source.len() > MAX_TEMPLATE {
             return Err(TemplateError::TooLong);
         }
@@ -80,16 +89,18 @@ impl Template {
             Makes::Text | Makes::Line => AutoEscape::None,
         });
         environment.add_filter("short", |text: String, limit: usize| short(&text, limit));
+        environment.add_filter("utf16", |text: String, limit: usize| utf16(&text, limit));
         environment.add_filter("one_line", |text: String| one_line(&text));
         environment.add_filter("slack", |text: String| slack(&text));
         environment.add_filter("markdown", |text: String| markdown(&text));
+        environment.add_filter("mattermost", |text: String| mattermost(&text));
         environment
             .add_template_owned(NAME, source.to_owned())
             .map_err(TemplateError::Syntax)?;
-        // Names are checked against a message in which nothing is missing; afterwards a value that
-        // an alert lacks is empty.
+        // Names are checked against a document in which nothing is missing; afterwards a value that
+        // another lacks is empty.
         let mut template = Self { environment, makes };
-        template.render(&Message::complete(), "check")?;
+        template.fill(complete)?;
         template
             .environment
             .set_undefined_behavior(UndefinedBehavior::Chainable);
@@ -105,16 +116,29 @@ impl Template {
             Format::Teams => include_str!("../templates/teams.json.jinja"),
             Format::Discord => include_str!("../templates/discord.json.jinja"),
             Format::Cloudevents => include_str!("../templates/cloudevents.json.jinja"),
+            Format::Mattermost => include_str!("../templates/mattermost.json.jinja"),
+            Format::Pagerduty => include_str!("../templates/pagerduty.json.jinja"),
+            Format::Opsgenie => include_str!("../templates/opsgenie.json.jinja"),
+            Format::Telegram => include_str!("../templates/telegram.json.jinja"),
         };
-        Some(Self::parse(source, Makes::Json))
+        let mut complete = Message::complete().context("check");
+        for name in ["key", "chat"] {
+            complete[name] = Value::from("check");
+        }
+        Some(Self::parse_for(source, Makes::Json, complete))
     }
 
     /// The text for `message`, as the sink named `sink` sends it.
     pub(crate) fn render(&self, message: &Message, sink: &str) -> Result<String, TemplateError> {
+        self.fill(message.context(sink))
+    }
+
+    /// The text for `document`.
+    pub(crate) fn fill(&self, document: Value) -> Result<String, TemplateError> {
         let text = self
             .environment
             .get_template(NAME)
-            .and_then(|template| template.render(Serde(message.context(sink))))
+            .and_then(|template| template.render(Serde(document)))
             .map_err(TemplateError::Render)?;
         if text.len() > MAX_TEXT {
             return Err(TemplateError::TextTooLong);
@@ -129,11 +153,39 @@ impl Template {
     }
 }
 
+/// At most `limit` units of UTF-16 of `text`, which is how services count characters; where it is cut, `…`
+/// is the last of them.
+fn utf16(text: &str, limit: usize) -> String {
+    if text.encode_utf16().count() <= limit {
+        return text.to_owned();
+    }
+    let mut left = limit.saturating_sub(1);
+    let mut cut: String = text
+        .chars()
+        .take_while(|character| {
+            let units = character.len_utf16();
+            let fits = units <= left;
+            left = left.saturating_sub(units);
+            fits
+        })
+        .collect();
+    if limit > 0 {
+        cut.push('…');
+    }
+    cut
+}
+
 /// Text that Slack shows as it is: no links, no mentions.
 fn slack(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
+}
+
+/// Text that Mattermost shows as it is: Markdown, and a space without width that breaks mentions, which
+/// a backslash does not.
+fn mattermost(text: &str) -> String {
+    markdown(text).replace("\\@", "@\u{200b}")
 }
 
 /// Text that Markdown shows as it is: no links, no emphasis, no mentions.
@@ -247,6 +299,20 @@ mod tests {
             template.render(&sample(), "s").unwrap(),
             r#"{"a":null,"b":"-"}"#
         );
+    }
+
+    #[test]
+    fn units_of_utf16_are_counted() {
+        for (text, limit, expected) in [
+            ("abc", 3, "abc"),
+            ("abcd", 3, "ab…"),
+            ("\u{1f40b}\u{1f40b}", 4, "\u{1f40b}\u{1f40b}"),
+            ("\u{1f40b}\u{1f40b}", 3, "\u{1f40b}…"),
+            ("\u{1f40b}a", 2, "…"),
+            ("ab", 0, ""),
+        ] {
+            assert_eq!(utf16(text, limit), expected, "{text} {limit}");
+        }
     }
 
     #[test]

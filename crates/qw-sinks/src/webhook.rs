@@ -3,16 +3,21 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header::CONTENT_TYPE};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Uri,
+    header::{AUTHORIZATION, CONTENT_TYPE},
+    uri::PathAndQuery,
+};
 use qw_event::Timestamp;
+use serde_json::Value;
 use sha2::Sha256;
 
 use crate::{
     config::{ConfigError, Format, SinkConfig, WebhookConfig},
     http::{Client, Post, address, headers, place},
-    message::Message,
+    message::{Action, Message},
     receiver::{Answer, Receiver, Refusal, chain},
-    secret::Secret,
+    secret::{Secret, SecretFrom},
     template::{Makes, Template, TemplateError},
 };
 
@@ -52,6 +57,7 @@ impl Webhook {
         };
         let client = Client::new(&config.tls, config.timeout_seconds)
             .map_err(|problem| sink.wrong("to.tls", problem))?;
+        check_service(sink, config, own_body)?;
         let webhook = Self {
             sink: sink.name.clone(),
             template: template(sink, config, &content_type)?,
@@ -64,6 +70,9 @@ impl Webhook {
             .address()
             .map_err(|problem| sink.wrong("to.url", problem))?;
         webhook
+            .key()
+            .map_err(|problem| sink.wrong("to.key", problem))?;
+        webhook
             .headers(b"")
             .map_err(|problem| sink.wrong("to.secret_headers", problem))?;
         Ok(webhook)
@@ -71,6 +80,10 @@ impl Webhook {
 
     fn address(&self) -> Result<(Uri, Option<Secret>), String> {
         match (&self.config.url, &self.config.url_from) {
+            (None, None) if self.config.format.service().is_some() => Ok((
+                address(self.config.format.service().unwrap_or_default())?,
+                None,
+            )),
             (Some(url), None) => Ok((address(url)?, None)),
             (None, Some(from)) => {
                 let secret = from.read().map_err(|error| chain(&error))?;
@@ -80,12 +93,58 @@ impl Webhook {
         }
     }
 
+    fn key(&self) -> Result<Option<Secret>, String> {
+        let read = self.config.key.as_ref().map(SecretFrom::read);
+        read.transpose().map_err(|error| chain(&error))
+    }
+
+    /// Where `message` goes: services have a place for each kind of message, unless the address has a path
+    /// of its own.
+    fn address_for(
+        &self,
+        base: Uri,
+        message: &Message,
+        key: Option<&Secret>,
+    ) -> Result<Uri, String> {
+        let path = match self.config.format {
+            Format::Pagerduty => String::from("/v2/enqueue"),
+            Format::Opsgenie => {
+                let alias = message.dedup(&self.sink);
+                match message.action() {
+                    Action::Trigger => String::from("/v2/alerts"),
+                    Action::Acknowledge => {
+                        format!("/v2/alerts/{alias}/acknowledge?identifierType=alias")
+                    }
+                    Action::Resolve => format!("/v2/alerts/{alias}/close?identifierType=alias"),
+                }
+            }
+            Format::Telegram => {
+                let token = key.map_or("", Secret::reveal);
+                format!("/bot{token}/sendMessage")
+            }
+            _ => return Ok(base),
+        };
+        let mut parts = base.into_parts();
+        let before = parts.path_and_query.as_ref().map_or("", PathAndQuery::path);
+        let path = format!("{}{path}", before.trim_end_matches('/'));
+        parts.path_and_query = Some(path.parse().map_err(|_| String::from("is no address"))?);
+        Uri::from_parts(parts).map_err(|_| String::from("is no address"))
+    }
+
     fn headers(&self, body: &[u8]) -> Result<(HeaderMap, Vec<Secret>), String> {
         let (mut headers, mut secrets) =
             headers(&self.config.headers, &self.config.secret_headers)?;
         headers
             .entry(CONTENT_TYPE)
             .or_insert_with(|| self.content_type.clone());
+        if self.config.format == Format::Opsgenie
+            && let Some(key) = self.key()?
+        {
+            let mut value = HeaderValue::from_str(&format!("GenieKey {}", key.reveal()))
+                .map_err(|_| String::from("the key is no header value"))?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
         if let Some(signature) = &self.config.signature {
             let key = signature.secret.read().map_err(|error| chain(&error))?;
             let name = HeaderName::from_bytes(signature.header.as_bytes())
@@ -98,12 +157,44 @@ impl Webhook {
         Ok((headers, secrets))
     }
 
-    fn body(&self, message: &Message) -> Result<String, TemplateError> {
+    fn body(&self, message: &Message, key: Option<&Secret>) -> Result<String, TemplateError> {
         match &self.template {
+            Some(template) if self.config.format.service().is_some() => {
+                let mut document = message.context(&self.sink);
+                document["key"] = Value::from(key.map_or("", Secret::reveal));
+                let chat = self.config.chat.as_deref().unwrap_or_default();
+                document["chat"] = chat.parse::<i64>().map_or(Value::from(chat), Value::from);
+                template.fill(document)
+            }
             Some(template) => template.render(message, &self.sink),
             None => Ok(message.document().to_string()),
         }
     }
+}
+
+/// What the formats of services want, and the others do not.
+fn check_service(
+    sink: &SinkConfig,
+    config: &WebhookConfig,
+    own_body: bool,
+) -> Result<(), ConfigError> {
+    let is_service = config.format.service().is_some();
+    if is_service && own_body {
+        let problem = "of a service goes with no `body` of your own";
+        return Err(sink.wrong("to.format", problem));
+    }
+    if is_service != config.key.is_some() {
+        let problem = "goes with the formats `pagerduty`, `opsgenie` and `telegram`, which want it";
+        return Err(sink.wrong("to.key", problem));
+    }
+    if (config.format == Format::Telegram) != config.chat.is_some() {
+        return Err(sink.wrong("to.chat", "goes with the format `telegram`, which wants it"));
+    }
+    if config.format.keeps_state() && sink.at_most.is_some() {
+        let problem = "is not for services that keep the state of alerts: they need every change";
+        return Err(sink.wrong("at_most", problem));
+    }
+    Ok(())
 }
 
 #[async_trait]
@@ -113,18 +204,27 @@ impl Receiver for Webhook {
             .map_or(String::from("-"), |(address, _)| place(&address))
     }
 
+    fn keeps_state(&self) -> bool {
+        self.config.format.keeps_state()
+    }
+
     async fn deliver(&self, messages: &[Message], now: Timestamp) -> Result<Answer, Refusal> {
         let mut last = Answer::new("");
         for message in messages {
+            let key = self.key().map_err(Refusal::passing)?;
             let body = self
-                .body(message)
+                .body(message, key.as_ref())
                 .map_err(|error| Refusal::permanent(chain(&error)))?;
-            let (address, secret_address) = self.address().map_err(|problem| {
-                Refusal::passing(format!("the address of the webhook {problem}"))
-            })?;
+            let wrong =
+                |problem: String| Refusal::passing(format!("the address of the webhook {problem}"));
+            let (address, secret_address) = self.address().map_err(wrong)?;
+            let address = self
+                .address_for(address, message, key.as_ref())
+                .map_err(wrong)?;
             let (mut headers, mut secrets) =
                 self.headers(body.as_bytes()).map_err(Refusal::passing)?;
             secrets.extend(secret_address);
+            secrets.extend(key);
             if let Ok(delivery) = HeaderValue::from_str(&message.delivery(&self.sink)) {
                 headers.insert(HeaderName::from_static("x-quaywatch-delivery"), delivery);
             }
@@ -195,7 +295,7 @@ fn signed(key: &Secret, body: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{message::sample, secret::SecretFrom};
+    use crate::message::sample;
 
     #[test]
     fn signatures_are_those_of_the_specification() {
@@ -257,14 +357,14 @@ mod tests {
     #[test]
     fn own_bodies_are_escaped_by_their_type() {
         let json = webhook(r#","url":"http://a/","body":"{\"t\": {{ alert.title }}}""#).unwrap();
-        let body: serde_json::Value = serde_json::from_str(&json.body(&sample()).unwrap()).unwrap();
+        let body: Value = serde_json::from_str(&json.body(&sample(), None).unwrap()).unwrap();
         assert_eq!(body["t"], *sample().alert.title);
         let text =
             webhook(r#","url":"http://a/","content_type":"text/plain","body":"{{ alert.title }}""#)
                 .unwrap();
-        assert_eq!(text.body(&sample()).unwrap(), sample().alert.title);
+        assert_eq!(text.body(&sample(), None).unwrap(), sample().alert.title);
         let own = webhook(r#","url":"http://a/""#).unwrap();
-        let body: serde_json::Value = serde_json::from_str(&own.body(&sample()).unwrap()).unwrap();
+        let body: Value = serde_json::from_str(&own.body(&sample(), None).unwrap()).unwrap();
         assert_eq!(body["alert"]["id"], 12);
         assert_eq!(body["change"]["sequence"], 41);
         assert_eq!(body["test"], false);

@@ -1,6 +1,7 @@
 //! Runs the real binary and the real parts for scenario tests.
 
 pub mod alertmanager;
+pub mod broker;
 pub mod disk;
 pub mod docker;
 pub mod http;

@@ -22,7 +22,9 @@ pub use answers::{
     Exception, LogGroup, LogStream, Rejected, describe_log_groups, describe_log_streams,
     put_log_events, rejected_by_time,
 };
-pub use encode::{encode_create_log_group, encode_create_log_stream, encode_put_log_events};
+pub use encode::{
+    EncodedEvents, encode_create_log_group, encode_create_log_stream, encode_put_log_events,
+};
 
 /// Most events of one request.
 pub const MAX_EVENTS: usize = 10_000;

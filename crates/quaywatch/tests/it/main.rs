@@ -8,6 +8,7 @@
 
 mod access;
 mod alerts;
+mod brokers;
 mod browser;
 mod clock;
 mod command_line;

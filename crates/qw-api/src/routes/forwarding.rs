@@ -48,7 +48,8 @@ struct RouteList {
 struct RouteView {
     /// Name.
     name: String,
-    /// `syslog`, `tcp_json`, `gelf`, `fluentd`, `splunk_hec`, `loki`, `elasticsearch`, `otlp` or `file`.
+    /// `syslog`, `tcp_json`, `gelf`, `fluentd`, `splunk_hec`, `loki`, `elasticsearch`, `otlp`, `http`,
+    /// `nats`, `redis`, `mqtt`, `amqp`, `kafka`, `s3`, `cloudwatch` or `file`.
     #[serde(rename = "type")]
     kind: &'static str,
     /// Where records go, without secrets.

@@ -78,11 +78,12 @@ pub struct FieldChanges {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BatchConfig {
-    /// Most records; 1 to 5,000.
+    /// Most records; 1 to 5,000, and to 100,000 for objects in S3.
     pub records: usize,
     /// Text and fields of about so many bytes at most; 1 KiB to 16 MiB. A larger record goes alone.
     pub bytes: usize,
-    /// How long records wait for others when there are no more, in milliseconds; at most 10,000.
+    /// How long records wait for others when there are no more, in milliseconds; at most 10,000, and
+    /// 900,000 for objects in S3.
     pub linger_millis: u32,
 }
 
@@ -117,6 +118,23 @@ pub enum Target {
     Elasticsearch(ElasticsearchConfig),
     /// OpenTelemetry's protocol over HTTP, as protobuf.
     Otlp(OtlpConfig),
+    /// Any HTTP server.
+    #[serde(alias = "webhook")]
+    Http(Box<WebhookConfig>),
+    /// NATS, core or JetStream.
+    Nats(NatsConfig),
+    /// A stream of Redis.
+    Redis(RedisConfig),
+    /// MQTT.
+    Mqtt(MqttConfig),
+    /// AMQP 0-9-1: RabbitMQ and others.
+    Amqp(Box<AmqpConfig>),
+    /// Kafka.
+    Kafka(Box<KafkaConfig>),
+    /// Objects in S3, and in what speaks as it does.
+    S3(Box<S3Config>),
+    /// CloudWatch Logs.
+    Cloudwatch(Box<CloudwatchConfig>),
     /// A file that is rotated.
     File(FileConfig),
 }
@@ -133,11 +151,20 @@ impl Target {
             Self::Loki(_) => "loki",
             Self::Elasticsearch(_) => "elasticsearch",
             Self::Otlp(_) => "otlp",
+            Self::Http(_) => "http",
+            Self::Nats(_) => "nats",
+            Self::Redis(_) => "redis",
+            Self::Mqtt(_) => "mqtt",
+            Self::Amqp(_) => "amqp",
+            Self::Kafka(_) => "kafka",
+            Self::S3(_) => "s3",
+            Self::Cloudwatch(_) => "cloudwatch",
             Self::File(_) => "file",
         }
     }
 
-    /// Docker's tag template, where the destination has a place for a tag.
+    /// Docker's tag template, where the destination has a place for a tag, or where it tells the place
+    /// within the destination.
     pub(crate) fn tag(&self) -> &str {
         match self {
             Self::Syslog(to) => &to.tag,
@@ -145,6 +172,14 @@ impl Target {
             Self::Gelf(to) => &to.tag,
             Self::Fluentd(to) => &to.tag,
             Self::File(to) => &to.tag,
+            Self::Http(to) => &to.tag,
+            Self::Nats(to) => &to.subject,
+            Self::Redis(to) => &to.stream,
+            Self::Mqtt(to) => &to.topic,
+            Self::Amqp(to) => &to.routing_key,
+            Self::Kafka(to) => &to.topic,
+            Self::S3(to) => &to.object,
+            Self::Cloudwatch(to) => &to.log_stream,
             Self::SplunkHec(_) | Self::Loki(_) | Self::Elasticsearch(_) | Self::Otlp(_) => "",
         }
     }
@@ -159,6 +194,14 @@ impl Target {
             Self::Loki(to) => to.http.timeout_seconds,
             Self::Elasticsearch(to) => to.http.timeout_seconds,
             Self::Otlp(to) => to.http.timeout_seconds,
+            Self::Http(to) => to.http.timeout_seconds,
+            Self::Nats(to) => to.timeout_seconds,
+            Self::Redis(to) => to.timeout_seconds,
+            Self::Mqtt(to) => to.timeout_seconds,
+            Self::Amqp(to) => to.timeout_seconds,
+            Self::Kafka(to) => to.timeout_seconds,
+            Self::S3(to) => to.http.timeout_seconds,
+            Self::Cloudwatch(to) => to.http.timeout_seconds,
             Self::File(_) => return None,
         })
     }
@@ -217,14 +260,20 @@ impl RouteConfig {
         if !(1..=1_000_000).contains(&self.sample) {
             return Err(self.wrong("sample", "is from 1 to 1000000"));
         }
-        if !(1..=5_000).contains(&self.batch.records) {
-            return Err(self.wrong("batch.records", "is from 1 to 5000"));
+        // An object may hold more, and wait longer, than a request.
+        let (records, linger) = match self.to {
+            Target::S3(_) => (100_000, 900_000),
+            _ => (5_000, 10_000),
+        };
+        if !(1..=records).contains(&self.batch.records) {
+            return Err(self.wrong("batch.records", format!("is from 1 to {records}")));
         }
         if !(1 << 10..=16 << 20).contains(&self.batch.bytes) {
             return Err(self.wrong("batch.bytes", "is from 1024 to 16777216"));
         }
-        if self.batch.linger_millis > 10_000 {
-            return Err(self.wrong("batch.linger_millis", "is from 0 to 10000"));
+        if self.batch.linger_millis > linger {
+            let problem = format!("is from 0 to {linger}");
+            return Err(self.wrong("batch.linger_millis", problem));
         }
         if self.max_records_per_second == Some(0) {
             return Err(self.wrong("max_records_per_second", "is at least 1"));
@@ -265,9 +314,11 @@ impl RouteConfig {
 mod targets;
 
 pub use targets::{
-    Compression, Confirm, ElasticsearchConfig, FileConfig, FileFormat, FluentdConfig,
-    GelfCompression, GelfConfig, GelfTransport, HttpConfig, JsonConfig, LokiConfig, OtlpConfig,
-    SplunkConfig, StreamTransport, SyslogConfig, SyslogFormat, SyslogFraming, SyslogTransport,
+    AmqpConfig, AwsConfig, CloudwatchConfig, Compression, Confirm, ElasticsearchConfig, FileConfig,
+    FileFormat, FluentdConfig, GelfCompression, GelfConfig, GelfTransport, HttpConfig, HttpFraming,
+    JsonConfig, KafkaCompression, KafkaConfig, KafkaMechanism, LokiConfig, MqttConfig, NatsConfig,
+    ObjectCompression, OtlpConfig, RedisConfig, S3Config, SplunkConfig, StreamTransport,
+    SyslogConfig, SyslogFormat, SyslogFraming, SyslogTransport, WebhookConfig,
 };
 
 fn yes() -> bool {

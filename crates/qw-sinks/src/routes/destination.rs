@@ -7,8 +7,10 @@ use super::{
     config::{ConfigError, RouteConfig, Target},
     record::Part,
     sinks::{
-        elasticsearch::Elasticsearch, file::File, fluentd::Fluentd, gelf::Gelf,
-        json_lines::JsonLines, loki::Loki, otlp::Otlp, splunk::Splunk, syslog::Syslog,
+        amqp::Amqp, cloudwatch::Cloudwatch, elasticsearch::Elasticsearch, file::File,
+        fluentd::Fluentd, gelf::Gelf, json_lines::JsonLines, kafka::Kafka, loki::Loki, mqtt::Mqtt,
+        nats::Nats, otlp::Otlp, redis::Redis, s3::S3, splunk::Splunk, syslog::Syslog,
+        webhook::Webhook,
     },
 };
 use crate::receiver::Refusal;
@@ -100,6 +102,14 @@ pub(crate) fn open(
         Target::Loki(to) => Box::new(Loki::new(route, to)?),
         Target::Elasticsearch(to) => Box::new(Elasticsearch::new(route, to, epoch)?),
         Target::Otlp(to) => Box::new(Otlp::new(route, to)?),
+        Target::Http(to) => Box::new(Webhook::new(route, to)?),
+        Target::Nats(to) => Box::new(Nats::new(route, to, epoch)?),
+        Target::Redis(to) => Box::new(Redis::new(route, to)?),
+        Target::Mqtt(to) => Box::new(Mqtt::new(route, to)?),
+        Target::Amqp(to) => Box::new(Amqp::new(route, to, epoch)?),
+        Target::Kafka(to) => Box::new(Kafka::new(route, to)?),
+        Target::S3(to) => Box::new(S3::new(route, to, epoch)?),
+        Target::Cloudwatch(to) => Box::new(Cloudwatch::new(route, to)?),
         Target::File(to) => Box::new(File::new(route, to, mark)?),
     })
 }

@@ -6,12 +6,17 @@ use qw_event::{ContainerRef, Event, EventId, Priority, RecordKind, StoredEvent};
 use qw_log::Severity;
 use qw_wire::Outgoing;
 
+/// Memory that a batch may hold while it waits for more records, in bytes.
+const MAX_HELD: usize = 64 << 20;
+
 /// Records that are sent together, in the order of their numbers.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     sources: Vec<Arc<[StoredEvent]>>,
     items: Vec<Item>,
     bytes: usize,
+    /// Bytes of all records of `sources`, taken or not.
+    held: usize,
 }
 
 /// One record, and what the route has made of it.
@@ -28,29 +33,12 @@ pub(crate) struct Item {
 }
 
 impl Batch {
-    /// A batch with these records, as they are.
-    pub(crate) fn of(records: Arc<[StoredEvent]>) -> Self {
-        let mut batch = Self::default();
-        let nothing: Arc<str> = "".into();
-        let source = batch.add_source(&records);
-        for place in 0..records.len() {
-            batch.push(
-                Item {
-                    place: (source, u32::try_from(place).unwrap_or(u32::MAX)),
-                    tag: Arc::clone(&nothing),
-                    text: None,
-                    fields: None,
-                },
-                0,
-            );
-        }
-        batch
-    }
-
     /// Keeps `records`, of which items are taken; returns its place.
     pub(crate) fn add_source(&mut self, records: &Arc<[StoredEvent]>) -> u32 {
         let is_last = |last: &Arc<[StoredEvent]>| Arc::ptr_eq(last, records);
         if !self.sources.last().is_some_and(is_last) {
+            let sizes = records.iter().map(|record| record.event.size_bytes());
+            self.held += sizes.sum::<usize>();
             self.sources.push(Arc::clone(records));
         }
         u32::try_from(self.sources.len().saturating_sub(1)).unwrap_or(u32::MAX)
@@ -70,6 +58,11 @@ impl Batch {
     /// Bytes of text and fields, roughly.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// True when it keeps so much in memory that it has to go out, however few of it are for the route.
+    pub(crate) fn is_heavy(&self) -> bool {
+        self.held >= MAX_HELD
     }
 
     fn event(&self, item: &Item) -> Option<&StoredEvent> {

@@ -281,7 +281,13 @@ impl Routes {
             return found.map_err(|refusal| RouteError::Failed(refusal.text));
         }
         let now = (self.0.options.clock)();
-        let batch = Batch::of(Arc::new([test_record(config, now)]));
+        let records: Arc<[StoredEvent]> = Arc::new([test_record(config, now)]);
+        let mut batch = Batch::default();
+        let source = batch.add_source(&records);
+        let mut selection = Selection::new(config)?;
+        for (place, record) in records.iter().enumerate() {
+            selection.add_any(&mut batch, source, place, record);
+        }
         match destination.deliver(Part::new(&batch, &[0]), now).await {
             Ok(delivered) => match delivered.refused.into_iter().next() {
                 Some((_, reason)) => Err(RouteError::Failed(reason)),

@@ -229,7 +229,8 @@ impl Runner {
     async fn fill(&mut self, lane: &mut Lane) -> Result<bool, String> {
         let (records, bytes) = (self.most_records(), self.route.config.batch.bytes);
         loop {
-            if lane.batch.len() >= records || lane.batch.bytes() >= bytes {
+            let is_full = lane.batch.len() >= records || lane.batch.bytes() >= bytes;
+            if is_full || lane.batch.is_heavy() {
                 return Ok(true);
             }
             let kinds = self.selection.kinds();

@@ -80,9 +80,21 @@ impl Selection {
             && event.priority <= self.min_priority
             && record.id.0.is_multiple_of(self.sample)
             && self.filter.matches(event);
-        if !is_taken {
-            return false;
+        if is_taken {
+            self.add_any(batch, source, place, record);
         }
+        is_taken
+    }
+
+    /// Adds the record at `place` to `batch`, whether or not the route takes it.
+    pub(crate) fn add_any(
+        &mut self,
+        batch: &mut Batch,
+        source: u32,
+        place: usize,
+        record: &StoredEvent,
+    ) {
+        let event = &record.event;
         let item = Item {
             place: (source, u32::try_from(place).unwrap_or(u32::MAX)),
             tag: self.tag_of(event),
@@ -91,7 +103,6 @@ impl Selection {
         };
         let bytes = event.output.len() + event.output_fields.get().len() + 64;
         batch.push(item, bytes);
-        true
     }
 
     fn redacted(&self, text: &str) -> Option<String> {

@@ -7,6 +7,7 @@ mod http_server;
 mod mail;
 mod memory;
 mod routes;
+mod services;
 mod syslog;
 mod webhook;
 

@@ -49,6 +49,15 @@ impl Memory {
         content.change(id, AlertAction::to_state(state, None))
     }
 
+    /// Acknowledges an alert; the number of the change.
+    pub(crate) fn acknowledge(&self, id: AlertId) -> u64 {
+        let mut content = self.0.lock();
+        if let Some(alert) = content.alerts.get_mut(&id.0) {
+            alert.state = AlertState::Acknowledged;
+        }
+        content.change(id, AlertAction::to_state(AlertState::Acknowledged, None))
+    }
+
     /// Drops an alert, as retention does.
     pub(crate) fn forget(&self, id: AlertId) {
         self.0.lock().alerts.remove(&id.0);

@@ -1,11 +1,13 @@
 //! Forwarding of records to real and made-up destinations, across failures of either side.
 
 mod answers;
+mod brokers;
 mod cost;
 mod files;
 mod forward;
 mod log;
 mod reading;
+mod services;
 mod streams;
 
 /// The number in `line N …`.

@@ -29,6 +29,17 @@ pub fn encode_create_log_stream(group: &str, stream: &str) -> Vec<u8> {
     out
 }
 
+/// A request that is ready to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncodedEvents {
+    /// Its body.
+    pub body: Vec<u8>,
+    /// How many records are in it.
+    pub taken: usize,
+    /// Of each event, in order, the place of its record: what an answer counts by.
+    pub order: Vec<usize>,
+}
+
 /// The body of `PutLogEvents` with as many of `records` as one request may hold, and their number; the
 /// caller sends the others with the next.
 ///
@@ -36,15 +47,11 @@ pub fn encode_create_log_stream(group: &str, stream: &str) -> Vec<u8> {
 /// beyond 256 KiB are split, an empty line becomes a space, because AWS takes no empty message. A record
 /// is taken as a whole or not at all, and the first always is: one of more than 1 MiB goes as far as a
 /// request can hold.
-pub fn encode_put_log_events(
-    group: &str,
-    stream: &str,
-    records: &[Outgoing<'_>],
-) -> (Vec<u8>, usize) {
-    let mut events: Vec<(i64, &str)> = Vec::new();
+pub fn encode_put_log_events(group: &str, stream: &str, records: &[Outgoing<'_>]) -> EncodedEvents {
+    let mut events: Vec<(i64, usize, &str)> = Vec::new();
     let (mut bytes, mut taken) = (0, 0);
     let (mut earliest, mut latest) = (i64::MAX, i64::MIN);
-    'records: for record in records {
+    'records: for (place, record) in records.iter().enumerate() {
         let time = record.time.as_millis().max(0);
         let (first, last) = (earliest.min(time), latest.max(time));
         if taken > 0 && last.saturating_sub(first) > MAX_SPAN_MILLIS {
@@ -61,12 +68,13 @@ pub fn encode_put_log_events(
                 break;
             }
             bytes += more;
-            events.push((time, piece));
+            events.push((time, place, piece));
         }
         (earliest, latest) = (first, last);
         taken += 1;
     }
-    events.sort_by_key(|(time, _)| *time);
+    events.sort_by_key(|(time, _, _)| *time);
+    let order = events.iter().map(|(_, place, _)| *place).collect();
 
     let mut out = Vec::with_capacity(bytes + 64);
     let mut request = ObjectWriter::begin(&mut out);
@@ -74,7 +82,7 @@ pub fn encode_put_log_events(
         .text("logGroupName", group)
         .text("logStreamName", stream);
     let list = request.name("logEvents");
-    for (index, (time, message)) in events.into_iter().enumerate() {
+    for (index, (time, _, message)) in events.into_iter().enumerate() {
         list.extend_from_slice(if index > 0 { b"," } else { b"[" });
         list.extend_from_slice(format!("{{\"timestamp\":{time},\"message\":").as_bytes());
         push_string(list, message);
@@ -82,7 +90,11 @@ pub fn encode_put_log_events(
     }
     list.extend_from_slice(if taken > 0 { b"]" } else { b"[]" });
     request.end();
-    (out, taken)
+    EncodedEvents {
+        body: out,
+        taken,
+        order,
+    }
 }
 
 /// A text in pieces that fit an event.

@@ -251,24 +251,25 @@ fn what_is_written_is_read_again() {
         record.time = Timestamp::from_millis(millis);
         record
     };
-    let (body, taken) = encode_put_log_events(
+    let EncodedEvents { body, taken, order } = encode_put_log_events(
         "g",
         "s",
         &[at(5, "b"), at(3, "a"), at(5, ""), at(5, "c\u{1}")],
     );
-    assert_eq!(taken, 4);
+    assert_eq!((taken, order), (4, vec![1, 0, 2, 3]));
     let events = read(&body);
     let expected = [(3, "a"), (5, "b"), (5, " "), (5, "c\u{1}")];
     assert_eq!(events, expected.map(|(time, text)| (time, text.to_owned())));
     let far = at(86_400_006, "far");
-    let (_, taken) = encode_put_log_events("g", "s", &[at(5, "a"), far, at(6, "b")]);
+    let taken = encode_put_log_events("g", "s", &[at(5, "a"), far, at(6, "b")]).taken;
     assert_eq!(taken, 1);
     assert_eq!(
         encode_put_log_events("g", "s", &[]),
-        (
-            br#"{"logGroupName":"g","logStreamName":"s","logEvents":[]}"#.to_vec(),
-            0
-        )
+        EncodedEvents {
+            body: br#"{"logGroupName":"g","logStreamName":"s","logEvents":[]}"#.to_vec(),
+            taken: 0,
+            order: Vec::new(),
+        }
     );
     let name = parse(
         "CreateLogGroup",
@@ -287,17 +288,18 @@ fn requests_hold_what_aws_takes() {
     let container = container();
     let line = "é".repeat(200_000);
     let long = record(&container, &line);
-    let (body, taken) = encode_put_log_events("g", "s", &[long, long, long]);
+    let EncodedEvents { body, taken, .. } = encode_put_log_events("g", "s", &[long, long, long]);
     assert_eq!(taken, 2);
     let events = read(&body);
     assert_eq!(events.len(), 4);
     assert_eq!(format!("{}{}", events[0].1, events[1].1), line);
     let line = "x".repeat(3 << 20);
-    let (body, taken) = encode_put_log_events("g", "s", &[record(&container, &line), long]);
+    let EncodedEvents { body, taken, .. } =
+        encode_put_log_events("g", "s", &[record(&container, &line), long]);
     assert_eq!(taken, 1);
     assert!(read(&body).len() >= 3);
     let many = vec![record(&container, "x"); MAX_EVENTS + 1];
-    assert_eq!(encode_put_log_events("g", "s", &many).1, MAX_EVENTS);
+    assert_eq!(encode_put_log_events("g", "s", &many).taken, MAX_EVENTS);
 }
 
 proptest! {
@@ -305,7 +307,7 @@ proptest! {
     fn any_text_comes_back(texts in proptest::collection::vec("\\PC{1,20}|[\\x00-\\x7f]{1,5}", 1..10)) {
         let container = container();
         let records: Vec<_> = texts.iter().map(|text| record(&container, text)).collect();
-        let (body, taken) = encode_put_log_events("g", "s", &records);
+        let EncodedEvents { body, taken, .. } = encode_put_log_events("g", "s", &records);
         prop_assert_eq!(taken, texts.len());
         let found: Vec<_> = read(&body).into_iter().map(|(_, text)| text).collect();
         prop_assert_eq!(found, texts);

@@ -28,11 +28,17 @@ pub(super) struct Poster {
     address: Uri,
     config: HttpConfig,
     content_type: HeaderValue,
+    method: Method,
+    /// Statuses that say that the records are to blame. Whatever else is refused is an error of the
+    /// set-up, which must cost no records.
+    refusing: &'static [u16],
 }
 
 /// What is sent beside the configured headers.
 #[derive(Debug, Default)]
 pub(super) struct Beside {
+    /// Address in place of the configured one.
+    pub(super) address: Option<Uri>,
     /// Headers, which win over the configured ones.
     pub(super) headers: HeaderMap,
     /// What is blackened in answers.
@@ -70,7 +76,35 @@ impl Poster {
             address,
             config: config.clone(),
             content_type: HeaderValue::from_static(content_type),
+            method: Method::POST,
+            refusing: &[400, 413, 422],
         })
+    }
+
+    /// With this method.
+    #[must_use]
+    pub(super) fn with_method(self, method: Method) -> Self {
+        Self { method, ..self }
+    }
+
+    /// With this type of bodies.
+    #[must_use]
+    pub(super) fn with_content_type(self, content_type: HeaderValue) -> Self {
+        Self {
+            content_type,
+            ..self
+        }
+    }
+
+    /// With these statuses in place of 400, 413 and 422 for records that are refused for good.
+    #[must_use]
+    pub(super) fn refusing(self, refusing: &'static [u16]) -> Self {
+        Self { refusing, ..self }
+    }
+
+    /// Where it posts to.
+    pub(super) fn address(&self) -> &Uri {
+        &self.address
     }
 
     pub(super) fn place(&self) -> String {
@@ -85,6 +119,18 @@ impl Poster {
         max_answer: usize,
         now: Timestamp,
     ) -> Result<(Reply, u64), Undelivered> {
+        let (reply, bytes, secrets) = self.exchange(body, beside, max_answer).await?;
+        self.judged(reply, &secrets, now)
+            .map(|reply| (reply, bytes))
+    }
+
+    /// Posts `body`; whatever is answered, the bytes that travelled, and what is blackened in the answer.
+    pub(super) async fn exchange(
+        &self,
+        body: Vec<u8>,
+        beside: Beside,
+        max_answer: usize,
+    ) -> Result<(Reply, u64, Vec<Secret>), Refusal> {
         let (mut all, mut secrets) =
             headers(&self.config.headers, &self.config.secret_headers).map_err(Refusal::passing)?;
         secrets.extend(beside.secrets);
@@ -99,26 +145,34 @@ impl Poster {
         }
         let bytes = body.len() as u64;
         let post = Post {
-            method: Method::POST,
-            address: self.address.clone(),
+            method: self.method.clone(),
+            address: beside.address.unwrap_or_else(|| self.address.clone()),
             headers: all,
             body: Bytes::from(body),
             secrets: secrets.clone(),
         };
         let reply = self.client.exchange(post, max_answer).await?;
-        let said = redacted(&String::from_utf8_lossy(&reply.body), &secrets);
+        Ok((reply, bytes, secrets))
+    }
+
+    /// `reply`, when it is of the 200s.
+    pub(super) fn judged(
+        &self,
+        reply: Reply,
+        secrets: &[Secret],
+        now: Timestamp,
+    ) -> Result<Reply, Undelivered> {
+        let said = redacted(&String::from_utf8_lossy(&reply.body), secrets);
         match judge(&self.place(), reply.status, &reply.headers, &said, now) {
-            Ok(_) => Ok((reply, bytes)),
-            Err(refusal) => Err(match reply.status.as_u16() {
-                // The records are to blame. Whatever else is refused is an error of the set-up, which
-                // must cost no records.
-                400 | 413 | 422 => Undelivered::Split(refusal.text),
-                _ => Undelivered::Later {
-                    done: 0,
-                    refusal: Refusal {
-                        permanent: false,
-                        ..refusal
-                    },
+            Ok(_) => Ok(reply),
+            Err(refusal) if self.refusing.contains(&reply.status.as_u16()) => {
+                Err(Undelivered::Split(refusal.text))
+            }
+            Err(refusal) => Err(Undelivered::Later {
+                done: 0,
+                refusal: Refusal {
+                    permanent: false,
+                    ..refusal
                 },
             }),
         }
@@ -142,7 +196,7 @@ pub(super) fn path_or(new: &'static str) -> impl FnOnce(&str) -> String {
     move |old| String::from(if old == "/" { new } else { old })
 }
 
-fn gzip(body: Vec<u8>) -> Vec<u8> {
+pub(super) fn gzip(body: Vec<u8>) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Level::fast());
     // Writing to memory cannot fail.
     let made = encoder.write_all(&body).and_then(|()| encoder.finish());

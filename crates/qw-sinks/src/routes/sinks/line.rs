@@ -4,7 +4,10 @@ use qw_event::Timestamp;
 
 use qw_wire::Outgoing;
 
-use crate::routes::record::{PerContainer, Record};
+use crate::routes::{
+    config::FileFormat,
+    record::{PerContainer, Record},
+};
 
 /// Writes lines; remembers what it has made of the last second, and of containers.
 #[derive(Debug)]
@@ -71,6 +74,18 @@ impl LineWriter {
             one_line(from.fields, out);
         }
         out.extend_from_slice(b"}\n");
+    }
+
+    /// Appends `record` to `out` as one message of a broker, without a line end; its tag, which says where
+    /// the message goes, is no part of it.
+    pub(super) fn payload(&mut self, record: &Record<'_>, format: FileFormat, out: &mut Vec<u8>) {
+        let mut record = *record;
+        record.outgoing.tag = "";
+        match format {
+            FileFormat::Json => self.json(&record, out),
+            FileFormat::Text => self.text(&record.outgoing, out),
+        }
+        out.pop();
     }
 
     /// Appends `time container stream text` and a line end to `out`, with the tag in place of the

@@ -81,6 +81,32 @@ impl Peer {
             Self::Unix(path) => Box::new(UnixStream::connect(path).await?),
         })
     }
+
+    /// The same without TLS, for protocols in which it begins later ([`Self::encrypt`]).
+    pub(super) async fn connect_plain(&self) -> io::Result<Box<dyn Connection>> {
+        match self {
+            Self::Tcp(address) | Self::Tls { address, .. } => Ok(Box::new(tcp(address).await?)),
+            Self::Unix(_) => self.connect().await,
+        }
+    }
+
+    /// Begins TLS on `connection`, when it is wanted.
+    pub(super) async fn encrypt(
+        &self,
+        connection: Box<dyn Connection>,
+    ) -> io::Result<Box<dyn Connection>> {
+        match self {
+            Self::Tls {
+                connector, name, ..
+            } => Ok(Box::new(connector.connect(name.clone(), connection).await?)),
+            Self::Tcp(_) | Self::Unix(_) => Ok(connection),
+        }
+    }
+
+    /// Whether it is meant to be reached over TLS.
+    pub(super) const fn has_tls(&self) -> bool {
+        matches!(self, Self::Tls { .. })
+    }
 }
 
 async fn tcp(address: &str) -> io::Result<TcpStream> {
