@@ -95,6 +95,13 @@ pub fn parse(version: Version, bytes: &[u8]) -> Result<Option<(Packet, usize)>, 
     let Some(first) = bytes.first() else {
         return Ok(None);
     };
+    // The lower half is reserved and 0 in all that servers say to a publisher (2.1.3).
+    if !matches!(first, 0x20 | 0x40 | 0xd0 | 0xe0) {
+        return Err(Fault::form(
+            "a packet of MQTT is none that was asked for",
+            0,
+        ));
+    }
     let Some((length, begin)) = variable(bytes, 1)? else {
         return Ok(None);
     };
@@ -125,15 +132,9 @@ pub fn parse(version: Version, bytes: &[u8]) -> Result<Option<(Packet, usize)>, 
             },
         },
         13 => Packet::Pong,
-        14 => Packet::Ended {
+        _ => Packet::Ended {
             reason: byte(0).unwrap_or(0),
         },
-        _ => {
-            return Err(Fault::form(
-                "a packet of MQTT is none that was asked for",
-                0,
-            ));
-        }
     };
     Ok(Some((packet, begin + length)))
 }
