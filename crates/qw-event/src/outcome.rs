@@ -19,7 +19,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome, in a fixed order; one metric series each.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Stored,
         Self::Observed,
         Self::Filtered,
@@ -32,6 +32,7 @@ impl Outcome {
         Self::Dropped(DropReason::QueueFull),
         Self::Dropped(DropReason::StoreFailed),
         Self::Dropped(DropReason::Stopped),
+        Self::Invalid(InvalidReason::NotCri),
     ];
 
     /// Label value `outcome` of `quaywatch_records_total`.
@@ -70,6 +71,7 @@ impl Outcome {
             Self::Dropped(DropReason::QueueFull) => 9,
             Self::Dropped(DropReason::StoreFailed) => 10,
             Self::Dropped(DropReason::Stopped) => 11,
+            Self::Invalid(InvalidReason::NotCri) => 12,
         }
     }
 }
@@ -87,6 +89,8 @@ pub enum InvalidReason {
     TooDeep,
     /// Not UTF-8 where replacing the bad bytes was not possible.
     NotUtf8,
+    /// A line of a Kubernetes log that is not of the form `<time> stdout|stderr P|F <text>`.
+    NotCri,
 }
 
 impl InvalidReason {
@@ -98,6 +102,7 @@ impl InvalidReason {
             Self::TooLong => "too_long",
             Self::TooDeep => "too_deep",
             Self::NotUtf8 => "not_utf8",
+            Self::NotCri => "not_cri",
         }
     }
 }

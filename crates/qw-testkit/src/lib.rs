@@ -4,6 +4,7 @@ pub mod alertmanager;
 pub mod disk;
 pub mod docker;
 pub mod http;
+pub mod journal;
 pub mod mail;
 pub mod oidc;
 mod part;

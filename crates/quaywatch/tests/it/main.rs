@@ -10,6 +10,7 @@ mod access;
 mod alerts;
 mod browser;
 mod clock;
+mod collect;
 mod command_line;
 mod demo;
 mod deploy;
