@@ -38,7 +38,7 @@ pub(super) fn run(
     let ((), cpu) = machine::measured(|| {
         for _ in 0..ROUNDS {
             read_file(&path, FileKind::JsonFile, |events| {
-                records += black_box(events).len()
+                records += black_box(events).len();
             })?;
         }
         Ok(())

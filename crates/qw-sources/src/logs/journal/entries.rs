@@ -290,7 +290,7 @@ impl Collector {
         pending
             .joiner
             .push(&piece, number..number + 1, now, &mut |record| {
-                lines.push(Line::of(&record))
+                lines.push(Line::of(&record));
             });
         self.emit(&pending.entry, lines);
         match pending.joiner.oldest_pending() {
@@ -307,7 +307,7 @@ impl Collector {
             let oldest = self.pending.iter().min_by_key(|(_, pending)| pending.begin);
             if let Some(key) = oldest.map(|(key, _)| key.clone()) {
                 self.finish(&key, |joiner, emit| {
-                    joiner.finish(&mut |record| emit(record))
+                    joiner.finish(&mut |record| emit(record));
                 });
             }
         }
@@ -318,7 +318,7 @@ impl Collector {
         let keys: Vec<String> = self.pending.keys().cloned().collect();
         for key in keys {
             self.finish(&key, |joiner, emit| {
-                joiner.flush(now, &mut |record| emit(record))
+                joiner.flush(now, &mut |record| emit(record));
             });
         }
     }
@@ -334,7 +334,7 @@ impl Collector {
         };
         let mut lines = Vec::new();
         work(&mut pending.joiner, &mut |record| {
-            lines.push(Line::of(&record))
+            lines.push(Line::of(&record));
         });
         self.emit(&pending.entry, lines);
         if pending.joiner.oldest_pending().is_some() {

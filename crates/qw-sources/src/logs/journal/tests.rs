@@ -276,12 +276,12 @@ async fn journals_of_all_boots_are_read_once() {
     let folder = tempfile::tempdir().unwrap();
     let boot = |digit: char, lines: std::ops::Range<u64>| -> String {
         let boot = String::from(digit).repeat(32);
-        lines
-            .map(|line| {
-                let time = 1_795_311_519_000_000 + line;
-                format!("__REALTIME_TIMESTAMP={time}\n__MONOTONIC_TIMESTAMP={line}\n_BOOT_ID={boot}\n_UID=0\nPRIORITY=6\nSYSLOG_IDENTIFIER=test\nMESSAGE=line {line}\n\n")
-            })
-            .collect()
+        let mut entries = String::new();
+        for line in lines {
+            let time = 1_795_311_519_000_000 + line;
+            entries.push_str(&format!("__REALTIME_TIMESTAMP={time}\n__MONOTONIC_TIMESTAMP={line}\n_BOOT_ID={boot}\n_UID=0\nPRIORITY=6\nSYSLOG_IDENTIFIER=test\nMESSAGE=line {line}\n\n"));
+        }
+        entries
     };
     write_journal(folder.path(), "one.journal", &boot('a', 0..50));
     let harness = Harness::start();
