@@ -63,6 +63,18 @@ const PARTS: &[Part] = &[
         package: "faketime",
     },
     Part {
+        program: "logrotate",
+        package: "logrotate",
+    },
+    Part {
+        program: "/lib/systemd/systemd-journald",
+        package: "systemd",
+    },
+    Part {
+        program: "/lib/systemd/systemd-journal-remote",
+        package: "systemd-journal-remote",
+    },
+    Part {
         program: "mkfs.ext4",
         package: "e2fsprogs",
     },

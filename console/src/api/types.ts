@@ -271,7 +271,7 @@ export interface Source {
 export interface SourceReader {
   container_id: string;
   container_name: string;
-  way: "file" | "api" | "none";
+  way: "file" | "api" | "archive" | "journal" | "none";
   /** Why it is read that way, or not at all. */
   why: string;
   /** Bytes that are there and not yet read; `null` when that cannot be told. */

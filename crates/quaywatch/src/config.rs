@@ -196,6 +196,58 @@ pub(crate) struct LogsConfig {
     pub(crate) docker_root: Option<PathBuf>,
     /// What may wait, unread, in files of one log that were rotated away.
     pub(crate) max_held: Size,
+    /// Files of programs.
+    pub(crate) files: Vec<logs::FileGroup>,
+    /// Logs of Kubernetes' pods.
+    pub(crate) pods: PodsConfig,
+    /// The journal of this host.
+    pub(crate) journal: logs::JournalConfig,
+    /// Files inside containers.
+    pub(crate) inside: InsideConfig,
+}
+
+/// Files inside containers, fetched through the engine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct InsideConfig {
+    /// Fetch those that containers name by their label, and those of `rules`.
+    pub(crate) enabled: bool,
+    /// Files of containers whose label does not say.
+    pub(crate) rules: Vec<logs::InsideRule>,
+    /// Time between two looks.
+    pub(crate) every: Span,
+    /// Largest file that is fetched, and largest folder that is listed.
+    pub(crate) max_file: Size,
+}
+
+impl Default for InsideConfig {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            rules: Vec::new(),
+            every: Span(Duration::from_secs(5)),
+            max_file: Size(64 << 20),
+        }
+    }
+}
+
+/// Logs of Kubernetes' pods, as the runtimes write them on a node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct PodsConfig {
+    /// Read them.
+    pub(crate) enabled: bool,
+    /// The kubelet's folder of logs, as we see it.
+    pub(crate) path: PathBuf,
+}
+
+impl Default for PodsConfig {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            path: PathBuf::from("/var/log/pods"),
+        }
+    }
 }
 
 impl Default for LogsConfig {
@@ -213,6 +265,10 @@ impl Default for LogsConfig {
             redact: Vec::new(),
             docker_root: config.docker_root,
             max_held: Size(config.max_held_bytes),
+            files: Vec::new(),
+            pods: PodsConfig::default(),
+            journal: logs::JournalConfig::default(),
+            inside: InsideConfig::default(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     path::Path,
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context as _, Result};
@@ -17,7 +17,9 @@ use qw_sources::{
     docker::DockerSource,
     engine::EngineSource,
     file::FileSource,
-    logs::LogsSource,
+    logs::{
+        InsideConfig, InsideSource, JournalSource, LogsSource, PathsConfig, PathsSource, Plan, Pods,
+    },
     receivers::{self, ReceiverSource},
     stdin::StdinSource,
 };
@@ -210,6 +212,33 @@ pub(crate) fn sources(config: &Config) -> Result<Vec<ReadySource>> {
     if config.logs.enabled {
         sources.push(logs(config)?);
     }
+    if !config.logs.files.is_empty() {
+        for (index, group) in config.logs.files.iter().enumerate() {
+            group
+                .check()
+                .map_err(|error| Usage(format!("`logs.files[{index}]`: {error}")))?;
+        }
+        sources.push(paths(config, Plan::Files(config.logs.files.clone()))?);
+    }
+    if config.logs.pods.enabled {
+        let shared = logs_config(&config.logs)?;
+        let pods = Pods {
+            path: config.logs.pods.path.clone(),
+            from: shared.from,
+            include: shared.include,
+            exclude: shared.exclude,
+            stdout: shared.stdout,
+            stderr: shared.stderr,
+            multiline: shared.multiline,
+        };
+        sources.push(paths(config, Plan::Pods(pods))?);
+    }
+    if config.logs.inside.enabled {
+        sources.push(inside(config)?);
+    }
+    if config.logs.journal.enabled {
+        sources.push(journal(config)?);
+    }
     let endpoint = config.inventory.endpoint.as_deref();
     if config.inventory.docker && config.inventory.events && has_engine(endpoint) {
         let docker = docker(endpoint)?;
@@ -236,10 +265,7 @@ pub(crate) fn receivers(config: &Config) -> Result<(Vec<ReadySource>, Vec<ReadyR
     let options = receivers::Options {
         max_line_bytes: usize::try_from(config.logs.max_line_bytes.0).unwrap_or(usize::MAX),
         redactor: redactor(&config.logs.redact)?,
-        hostname: rustix::system::uname()
-            .nodename()
-            .to_string_lossy()
-            .into_owned(),
+        hostname: hostname(),
         ..receivers::Options::default()
     };
     let (mut sources, mut served) = (Vec::new(), Vec::new());
@@ -305,6 +331,69 @@ fn logs(config: &Config) -> Result<ReadySource> {
         description: config.description(&docker),
         source: Box::new(LogsSource::new(config, docker)),
     })
+}
+
+fn paths(config: &Config, plan: Plan) -> Result<ReadySource> {
+    let paths = PathsConfig {
+        max_line_bytes: usize::try_from(config.logs.max_line_bytes.0).unwrap_or(usize::MAX),
+        redactor: redactor(&config.logs.redact)?,
+        max_held_bytes: config.logs.max_held.0,
+        ..PathsConfig::new(plan, &hostname())
+    };
+    Ok(ReadySource {
+        id: paths.source_id(),
+        kind: qw_sources::logs::KIND,
+        description: paths.description(),
+        source: Box::new(PathsSource::new(paths)),
+    })
+}
+
+fn inside(config: &Config) -> Result<ReadySource> {
+    let docker = docker(config.inventory.endpoint.as_deref())?;
+    let inside = InsideConfig {
+        rules: config.logs.inside.rules.clone(),
+        every: config.logs.inside.every.0.max(Duration::from_millis(100)),
+        max_file_bytes: config.logs.inside.max_file.0,
+        max_line_bytes: usize::try_from(config.logs.max_line_bytes.0).unwrap_or(usize::MAX),
+        redactor: redactor(&config.logs.redact)?,
+    };
+    inside
+        .check()
+        .map_err(|error| Usage(format!("`logs.inside`: {error}")))?;
+    Ok(ReadySource {
+        id: InsideSource::source_id(),
+        kind: qw_sources::logs::KIND,
+        description: InsideSource::description(&docker),
+        source: Box::new(InsideSource::new(inside, docker)),
+    })
+}
+
+fn journal(config: &Config) -> Result<ReadySource> {
+    let journal = &config.logs.journal;
+    journal
+        .check()
+        .map_err(|error| Usage(format!("`logs.journal`: {error}")))?;
+    let redactor = redactor(&config.logs.redact)?;
+    let max_line_bytes = usize::try_from(config.logs.max_line_bytes.0).unwrap_or(usize::MAX);
+    // What the engine is asked for is not to come from the journal, too.
+    let with_containers = !config.logs.enabled;
+    Ok(ReadySource {
+        id: JournalSource::source_id(),
+        kind: qw_sources::logs::KIND,
+        description: journal.description(),
+        source: Box::new(JournalSource::new(
+            journal.clone(),
+            redactor,
+            max_line_bytes,
+            with_containers,
+        )),
+    })
+}
+
+/// Name of this host, as the kernel knows it.
+fn hostname() -> String {
+    let name = rustix::system::uname();
+    name.nodename().to_string_lossy().into_owned()
 }
 
 fn logs_config(config: &LogsConfig) -> Result<qw_sources::logs::Config> {

@@ -17,8 +17,10 @@ use qw_event::Timestamp;
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
-    ContainerDetails, ContainerSummary, Endpoint, EngineEvents, EngineInfo, EngineVersion, Error,
-    ImageDetails, ImageSummary, LogDecoder, LogFormat, LogStream, Result,
+    ArchiveStream, ContainerDetails, ContainerSummary, Endpoint, EngineEvents, EngineInfo,
+    EngineVersion, Error, ImageDetails, ImageSummary, LogDecoder, LogFormat, LogStream, PathStat,
+    Result,
+    archive::STAT_HEADER,
     transport::{Body, Transport},
 };
 
@@ -235,6 +237,38 @@ impl Docker {
         Ok(LogStream::new(response.into_body(), decoder))
     }
 
+    /// What lies at `path` inside the container with this id or name, which need not run; `None` when
+    /// nothing does.
+    ///
+    /// # Errors
+    /// Besides the usual, [`Error::NotFound`] when there is no such container.
+    pub async fn path_stat(&self, id_or_name: &str, path: &str) -> Result<Option<PathStat>> {
+        let call = archive_path(id_or_name, path);
+        let response = match self.versioned(Method::HEAD, &call, None).await {
+            Ok(response) => response,
+            // An answer to `HEAD` does not say whether it is the container that is not there.
+            Err(error) if error.is_not_found() => {
+                self.container(id_or_name).await?;
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        let header = response.headers().get(STAT_HEADER);
+        Ok(header.and_then(|header| PathStat::parse(header.as_bytes())))
+    }
+
+    /// What lies at `path` inside the container with this id or name, as a tar archive: a file, or a
+    /// folder with everything in it.
+    ///
+    /// # Errors
+    /// Besides the usual, [`Error::NotFound`] when nothing is there.
+    pub async fn archive(&self, id_or_name: &str, path: &str) -> Result<ArchiveStream> {
+        let call = archive_path(id_or_name, path);
+        let response = self.versioned(Method::GET, &call, None).await?;
+        let within = self.shared.limits.timeout;
+        Ok(ArchiveStream::new(response.into_body(), within))
+    }
+
     /// Any other call: `path` is without the version and with its query; `body` is its content type
     /// and bytes. Returns the answer's body.
     pub async fn send(
@@ -352,6 +386,11 @@ impl Docker {
             .collect(limits.body_bytes, limits.timeout)
             .await
     }
+}
+
+fn archive_path(id_or_name: &str, inside: &str) -> String {
+    let call = format!("/containers/{}/archive", encode(id_or_name));
+    path(&call, &[("path", inside)])
 }
 
 /// What the engine says in an error's body: its `message`, else the text.

@@ -146,6 +146,12 @@ impl Error {
         matches!(self, Self::NotFound { .. })
     }
 
+    /// True when the engine keeps nothing of a log that it could be asked for: its driver sends the
+    /// records away, and the engine's own copy is switched off.
+    pub fn is_unreadable_log(&self) -> bool {
+        matches!(self, Self::Engine { status: 501, .. })
+    }
+
     /// True when the same call may succeed later without a change of configuration.
     pub fn is_retryable(&self) -> bool {
         match self {

@@ -7,6 +7,7 @@
 //!
 //! Source: Docker Engine API, versions 1.24 to 1.51.
 
+mod archive;
 mod client;
 mod endpoint;
 mod error;
@@ -15,6 +16,7 @@ mod logs;
 mod model;
 mod transport;
 
+pub use archive::{ArchiveStream, PathStat};
 pub use client::{ContainerFilter, Docker, Limits, LogsQuery};
 pub use endpoint::{Endpoint, TlsFiles};
 pub use error::{Error, Result};

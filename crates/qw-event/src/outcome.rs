@@ -21,7 +21,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome, in a fixed order; one metric series each.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Stored,
         Self::Forwarded,
         Self::Observed,
@@ -35,6 +35,7 @@ impl Outcome {
         Self::Dropped(DropReason::QueueFull),
         Self::Dropped(DropReason::StoreFailed),
         Self::Dropped(DropReason::Stopped),
+        Self::Invalid(InvalidReason::NotCri),
     ];
 
     /// Label value `outcome` of `quaywatch_records_total`.
@@ -77,6 +78,7 @@ impl Outcome {
             Self::Dropped(DropReason::QueueFull) => 10,
             Self::Dropped(DropReason::StoreFailed) => 11,
             Self::Dropped(DropReason::Stopped) => 12,
+            Self::Invalid(InvalidReason::NotCri) => 13,
         }
     }
 }
@@ -94,6 +96,8 @@ pub enum InvalidReason {
     TooDeep,
     /// Not UTF-8 where replacing the bad bytes was not possible.
     NotUtf8,
+    /// A line of a Kubernetes log that is not of the form `<time> stdout|stderr P|F <text>`.
+    NotCri,
 }
 
 impl InvalidReason {
@@ -105,6 +109,7 @@ impl InvalidReason {
             Self::TooLong => "too_long",
             Self::TooDeep => "too_deep",
             Self::NotUtf8 => "not_utf8",
+            Self::NotCri => "not_cri",
         }
     }
 }

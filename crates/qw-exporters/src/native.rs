@@ -1,9 +1,14 @@
 //! What is known of the sources, the pipeline, the store and the streams → families of our own.
 
+use std::collections::BTreeMap;
+
 use qw_event::Outcome;
 use qw_pipeline::{SourceSnapshot, SourceState};
 
 use crate::{Exposition, Family, Inputs, syscall::MainPage};
+
+/// Readers of one source that have a series.
+const MOST_READERS: usize = 1000;
 
 static BUILD: Family = Family::gauge(
     "quaywatch_build_info",
@@ -55,6 +60,16 @@ static SOURCE_LAST_EVENT: Family = Family::gauge(
     "quaywatch_source_last_event_timestamp_seconds",
     "Time of the newest event stored, by the sender's clock, in seconds since 1970.",
     &["source"],
+);
+static LOG_READERS: Family = Family::gauge(
+    "quaywatch_log_readers",
+    "Logs by how they are read: from files, through the engine (api), from inside containers (archive), from the journal, or not at all (none).",
+    &["source", "way"],
+);
+static LOG_READER_INFO: Family = Family::gauge(
+    "quaywatch_log_reader_info",
+    "Always 1; the labels say how each log is read, and why. Of each source the first 1000 logs.",
+    &["source", "container_id", "container_name", "way", "why"],
 );
 static QUEUE_EVENTS: Family = Family::gauge(
     "quaywatch_queue_events",
@@ -183,7 +198,7 @@ static SIDEKICK_INPUTS: Family = Family::counter(
     &["source", "status"],
 );
 
-pub(crate) static FAMILIES: [&Family; 35] = [
+pub(crate) static FAMILIES: [&Family; 37] = [
     &BUILD,
     &RECORDS_RECEIVED,
     &RECEIVED_BYTES,
@@ -194,6 +209,8 @@ pub(crate) static FAMILIES: [&Family; 35] = [
     &SOURCE_LAG,
     &SOURCE_LAST_RECEIVED,
     &SOURCE_LAST_EVENT,
+    &LOG_READERS,
+    &LOG_READER_INFO,
     &QUEUE_EVENTS,
     &QUEUE_CAPACITY,
     &COMMITS,
@@ -354,6 +371,34 @@ fn write_sources(page: &mut Exposition, sources: &[SourceSnapshot], counts: &Mai
     if let Some(capacity) = sources.iter().map(|source| source.capacity).max() {
         page.single(&QUEUE_CAPACITY, capacity);
     }
+    write_readers(page, sources);
+}
+
+/// How logs are read: each of the sources that read more than one thing tells it.
+fn write_readers(page: &mut Exposition, sources: &[SourceSnapshot]) {
+    let mut readers = page.family(&LOG_READERS);
+    for source in sources {
+        let mut ways: BTreeMap<&str, u64> = BTreeMap::new();
+        for reader in &*source.readers {
+            *ways.entry(reader.way).or_default() += 1;
+        }
+        for (way, count) in ways {
+            readers.sample(&[source.id.as_str(), way], count);
+        }
+    }
+    let mut info = page.family(&LOG_READER_INFO);
+    for source in sources {
+        for reader in source.readers.iter().take(MOST_READERS) {
+            let labels = [
+                source.id.as_str(),
+                &reader.container_id,
+                &reader.container_name,
+                reader.way,
+                &reader.why,
+            ];
+            info.sample(&labels, 1_u64);
+        }
+    }
 }
 
 fn write_pipeline_and_store(page: &mut Exposition, inputs: &Inputs<'_>) {
@@ -400,7 +445,7 @@ fn write_pipeline_and_store(page: &mut Exposition, inputs: &Inputs<'_>) {
 /// falcosidekick knows one input, `requests`, with what was accepted and what was rejected. Our other
 /// kinds of sources are counted beside it under their own names.
 pub(crate) fn write_falco(page: &mut Exposition, sources: &[SourceSnapshot]) {
-    let mut by_kind = std::collections::BTreeMap::<&str, [u64; 2]>::new();
+    let mut by_kind = BTreeMap::<&str, [u64; 2]>::new();
     let of_falco = sources
         .iter()
         .filter(|source| !source.id.as_str().starts_with("logs:"));

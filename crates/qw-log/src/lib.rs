@@ -3,7 +3,7 @@
 //! Pure and synchronous: bytes, positions and the time are arguments; who reads the files and asks the
 //! clock stands above. The order of work on one log:
 //!
-//! 1. [`json_file`] or [`cri`] makes of one line of a file an [`Entry`];
+//! 1. [`json_file`], [`cri`] or [`plain`] makes of one line of a file an [`Entry`];
 //! 2. [`join`] makes of entries whole records: pieces of long lines, lines that belong together
 //!    ([`multiline`]);
 //! 3. [`severity`] says how grave a record is, [`redact`] takes secrets out of it;
@@ -14,8 +14,10 @@ pub mod cri;
 mod entry;
 pub mod fields;
 pub mod join;
+pub mod journal;
 pub mod json_file;
 pub mod multiline;
+pub mod plain;
 pub mod redact;
 pub mod severity;
 pub mod tag;

@@ -83,11 +83,11 @@ struct Detail {
 /// How one of several things that a source reads is read, such as the log of one container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reader {
-    /// Full id of the container.
+    /// Full id of the container, with the path of a file inside it; of a file of no container its path.
     pub container_id: String,
     /// Its name.
     pub container_name: String,
-    /// `file`, `api`, or `none` when it cannot be read.
+    /// `file`, `api`, `archive`, `journal`, or `none` when it cannot be read.
     pub way: &'static str,
     /// Why it is read this way, for people.
     pub why: String,

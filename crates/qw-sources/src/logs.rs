@@ -18,6 +18,10 @@ mod choose;
 mod crew;
 mod files;
 mod generation;
+mod glob;
+mod inside;
+mod journal;
+mod paths;
 mod place;
 mod reader;
 mod record;
@@ -42,6 +46,10 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::{
     choose::{InvalidPattern, Pattern},
+    glob::{Glob, InvalidGlob},
+    inside::{InsideConfig, InsideRule, InsideSource},
+    journal::{JournalConfig, JournalSource},
+    paths::{FileGroup, PathsConfig, PathsSource, Plan, Pods},
     record::GAP_TAG,
 };
 use crate::{StartFrom, clock::now};
@@ -153,11 +161,26 @@ impl LogsSource {
     }
 }
 
+/// Who wrote a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// The engine's driver `json-file`.
+    JsonFile,
+    /// Any program.
+    Plain,
+}
+
 /// Reads the log file at `path` to its end, as the source does, and hands on the events of each block;
 /// for measurements.
-pub fn read_file(path: &Path, mut each: impl FnMut(Vec<Event>)) -> io::Result<()> {
+pub fn read_file(path: &Path, kind: FileKind, mut each: impl FnMut(Vec<Event>)) -> io::Result<()> {
     let status = SourceStatuses::default().register(&Config::source_id(), KIND, "a file");
     let common = tail::Common {
+        key: "".into(),
+        format: match kind {
+            FileKind::JsonFile => tail::Format::JsonFile,
+            FileKind::Plain => tail::Format::Plain,
+        },
+        attributes: Arc::default(),
         container: Arc::new(ContainerRef::default()),
         words: Arc::new(record::Words::new("", None)),
         status,

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::skip_without;
+use crate::{journal::Journal, skip_without};
 
 /// The image that [`DockerEngine::build_busybox_image`] makes.
 pub const BUSYBOX: &str = "busybox:test";
@@ -35,6 +35,8 @@ pub struct DockerEngine {
     daemon: Option<Child>,
     docker: Docker,
     arguments: Vec<String>,
+    /// Arguments of `unshare` that the engine is started with, if any.
+    unshare: Vec<String>,
 }
 
 /// A container that runs a shell script.
@@ -66,6 +68,15 @@ impl DockerEngine {
 
     /// As [`Self::start`], with more arguments for `dockerd`, such as a further `--host`.
     pub async fn start_with(arguments: &[String]) -> Option<Self> {
+        Self::start_in(arguments, &[]).await
+    }
+
+    /// As [`Self::start`], with `journal` in place of the host's, for the log driver `journald`.
+    pub async fn start_with_journal(journal: &Journal) -> Option<Self> {
+        Self::start_in(&[], &journal.shell()).await
+    }
+
+    async fn start_in(arguments: &[String], unshare: &[String]) -> Option<Self> {
         for part in ["dockerd", "busybox"] {
             if find_program(part).is_none() && skip_without(part) {
                 return None;
@@ -74,13 +85,13 @@ impl DockerEngine {
         if !is_root() && skip_without("dockerd, which needs root,") {
             return None;
         }
-        match Self::try_start(arguments).await {
+        match Self::try_start(arguments, unshare).await {
             Ok(engine) => Some(engine),
             Err(error) => panic!("the Docker engine does not start: {error:#}"),
         }
     }
 
-    async fn try_start(arguments: &[String]) -> Result<Self> {
+    async fn try_start(arguments: &[String], unshare: &[String]) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("engine").tempdir()?;
         let socket = folder.path().join("docker.sock");
         let docker = Docker::new(Endpoint::Unix(socket), Limits::default())?;
@@ -89,6 +100,7 @@ impl DockerEngine {
             daemon: None,
             docker,
             arguments: arguments.to_vec(),
+            unshare: unshare.to_vec(),
         };
         engine.launch().await?;
         engine.build_busybox_image().await?;
@@ -144,7 +156,14 @@ impl DockerEngine {
             .append(true)
             .open(path("log"))?;
         let program = find_program("dockerd").context("there is no `dockerd`")?;
-        let daemon = Command::new(program)
+        let mut command = if self.unshare.is_empty() {
+            Command::new(program)
+        } else {
+            let mut unshare = Command::new("unshare");
+            unshare.args(&self.unshare).arg(program);
+            unshare
+        };
+        let daemon = command
             .args(["--iptables=false", "--ip6tables=false", "--bridge=none"])
             .args(["--storage-driver=vfs", "--shutdown-timeout=1"])
             .arg("--data-root")
@@ -397,7 +416,7 @@ fn unmount_below(folder: &Path) {
     }
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     fs_err::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 

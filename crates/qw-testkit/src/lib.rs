@@ -5,6 +5,7 @@ pub mod broker;
 pub mod disk;
 pub mod docker;
 pub mod http;
+pub mod journal;
 pub mod mail;
 pub mod oidc;
 mod part;

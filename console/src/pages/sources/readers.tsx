@@ -1,4 +1,4 @@
-/** How the log of each container is read: what needs attention first. */
+/** How each log is read, of containers, files and the journal: what needs attention first. */
 
 import { useMemo, useState } from "react";
 import { useTranslation } from "react-i18next";
@@ -53,7 +53,7 @@ export function Readers({ readers }: { readers: SourceReader[] }) {
                 </Link>
               </th>
               <td data-label={t("sources.readers.way")}>
-                <span className={`state ${reader.way === "none" ? "state-bad" : reader.way === "file" ? "state-good" : "state-waiting"}`}>{t(`sources.readers.${reader.way}`)}</span>
+                <span className={`state ${reader.way === "none" ? "state-bad" : reader.way === "api" ? "state-waiting" : "state-good"}`}>{t(`sources.readers.${reader.way}`)}</span>
                 <span className={reader.way === "file" ? "reader-why muted truncate" : "reader-why muted"} title={reader.why}>
                   {reader.why}
                 </span>

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::{check_conservation, server};
 
 /// Long enough for an engine and a server on a machine that does many other things.
-const SOON: Duration = Duration::from_secs(180);
+pub(crate) const SOON: Duration = Duration::from_secs(180);
 
 pub(crate) fn configuration(engine: &DockerEngine, logs: &str) -> String {
     format!(
@@ -26,7 +26,7 @@ pub(crate) fn configuration(engine: &DockerEngine, logs: &str) -> String {
 
 /// Prints `lines` numbered lines as fast as it can: every seventh to standard error, every thousandth of
 /// 40 KB. `between` runs every 500 lines.
-fn numbers(first: usize, lines: usize, between: &str) -> String {
+pub(crate) fn numbers(first: usize, lines: usize, between: &str) -> String {
     format!(
         r#"/bin/busybox awk 'BEGIN {{
   pad = sprintf("%90s", ""); gsub(" ", "x", pad);
@@ -42,11 +42,11 @@ fn numbers(first: usize, lines: usize, between: &str) -> String {
 
 /// Lines of one container, in the order in which they were stored.
 #[derive(Debug, Default)]
-struct Lines {
+pub(crate) struct Lines {
     /// Numbers by stream.
-    numbers: BTreeMap<String, Vec<usize>>,
-    gaps: Vec<Value>,
-    others: Vec<String>,
+    pub(crate) numbers: BTreeMap<String, Vec<usize>>,
+    pub(crate) gaps: Vec<Value>,
+    pub(crate) others: Vec<String>,
 }
 
 impl Lines {
@@ -82,7 +82,7 @@ impl Lines {
 }
 
 /// Everything stored of the container `name`.
-fn lines(quaywatch: &Quaywatch, name: &str) -> Lines {
+pub(crate) fn lines(quaywatch: &Quaywatch, name: &str) -> Lines {
     let mut found = Vec::new();
     let mut cursor = String::new();
     loop {
@@ -134,7 +134,7 @@ fn count(quaywatch: &Quaywatch, name: &str) -> u64 {
 
 /// Waits until all lines `0..expected` of `name` are there, and checks each.
 #[track_caller]
-fn check_exactly(quaywatch: &Quaywatch, name: &str, expected: usize) {
+pub(crate) fn check_exactly(quaywatch: &Quaywatch, name: &str, expected: usize) {
     wait_for(&format!("{expected} lines of {name}"), SOON, || {
         (count(quaywatch, name) >= expected as u64).then_some(())
     });

@@ -11,6 +11,7 @@ mod alerts;
 mod brokers;
 mod browser;
 mod clock;
+mod collect;
 mod command_line;
 mod demo;
 mod deploy;

@@ -69,15 +69,15 @@ struct SourceView {
     readers: Vec<ReaderView>,
 }
 
-/// How the log of one container is read.
+/// How one log is read, such as that of a container.
 #[derive(Serialize, ToSchema)]
 #[schema(as = SourceReader)]
 struct ReaderView {
-    /// Full id of the container.
+    /// Full id of the container, with the path of a file inside it; of a file of no container its path.
     container_id: String,
     /// Its name.
     container_name: String,
-    /// `file`, `api`, or `none` when it cannot be read.
+    /// `file`, `api`, `archive`, `journal`, or `none` when it cannot be read.
     #[schema(example = "file")]
     way: &'static str,
     /// Why it is read this way.

@@ -16,7 +16,7 @@ use qw_exporters::{
     Format, Inputs, Kind, Metrics, Options, Page, ProcessSnapshot, RouteSnapshot, SinkSnapshot,
     StreamSnapshot, families,
 };
-use qw_pipeline::{PipelineStatistics, SourceState, SourceStatuses};
+use qw_pipeline::{PipelineStatistics, Reader, SourceState, SourceStatuses};
 use qw_store::StoreStatistics;
 
 pub(crate) const NOW: Timestamp = Timestamp::from_seconds(1_795_251_600);
@@ -94,6 +94,21 @@ fn render(page: Page, format: Format) -> String {
     status.invalid(InvalidReason::NotJson, b"Falco version");
     status.count(Outcome::Stored, 997);
     status.count(Outcome::Dropped(DropReason::QueueFull), 2);
+    let reader = |name: &str, way: &'static str, why: &str| Reader {
+        container_id: format!("{name}-id"),
+        container_name: name.to_owned(),
+        way,
+        why: why.to_owned(),
+        lag_bytes: None,
+        gaps: 0,
+        lines: 1,
+        last_error: None,
+    };
+    status.set_readers(vec![
+        reader("web", "file", "`/logs/web.log` can be read"),
+        reader("db", "file", "`/logs/db.log` can be read"),
+        reader("quiet", "none", "its log driver `none` keeps nothing"),
+    ]);
     let stopped = sources.register(&SourceId::new("file:old"), "falco_http", "an old file");
     stopped.set_state(SourceState::Stopped, NOW);
 
@@ -168,6 +183,18 @@ fn render(page: Page, format: Format) -> String {
             }),
         },
     )
+}
+
+#[test]
+fn pages_tell_how_logs_are_read_and_why() {
+    let text = render(Page::Main, Format::Text);
+    for line in [
+        r#"quaywatch_log_readers{source="docker:falco",way="file"} 2"#,
+        r#"quaywatch_log_readers{source="docker:falco",way="none"} 1"#,
+        r#"quaywatch_log_reader_info{source="docker:falco",container_id="quiet-id",container_name="quiet",way="none",why="its log driver `none` keeps nothing"} 1"#,
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+    }
 }
 
 #[test]

@@ -85,6 +85,11 @@ pub(crate) trait Gather: Send {
     /// The log could not be read.
     fn failed(&mut self, error: &str);
 
+    /// The engine keeps nothing of the log that could be read.
+    fn unreadable(&mut self, error: &str) {
+        self.failed(error);
+    }
+
     /// Lines, and bytes of them, that were not handed on yet.
     fn waiting(&self) -> (usize, u64);
 
@@ -238,6 +243,12 @@ impl<G: Gather> Follower<G> {
                 Ok(Next::Later) => None,
                 Err(Failure::NoPipeline) => return Ended::Stopped,
                 Err(Failure::Engine(error)) if error.is_not_found() => return Ended::Gone,
+                Err(Failure::Engine(error)) if error.is_unreadable_log() => {
+                    self.gather.unreadable(&error.chain());
+                    // Nothing changes that as long as the container is there.
+                    pause = RETRY_HOPELESS;
+                    None
+                }
                 Err(Failure::Engine(error)) => {
                     if !error.is_retryable() {
                         pause = RETRY_HOPELESS;

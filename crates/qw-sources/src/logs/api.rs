@@ -73,7 +73,7 @@ impl LogGather {
             ..
         } = self;
         work(joiner, &mut |record| {
-            events.push(common.words.event(&record, &common.container));
+            events.push(common.event(&record));
         });
     }
 }
@@ -110,9 +110,7 @@ impl Gather for LogGather {
                 bytes: None,
             };
             let common = &self.common;
-            let event = common
-                .words
-                .gap(gap, self.newest, Some(time), now(), &common.container);
+            let event = common.gap(gap, self.newest, Some(time), now());
             self.events.push(event);
             self.common.reader.gap();
         }
@@ -164,6 +162,14 @@ impl Gather for LogGather {
 
     fn failed(&mut self, error: &str) {
         self.common.reader.error(error.to_owned());
+    }
+
+    fn unreadable(&mut self, error: &str) {
+        let why = format!(
+            "its log driver keeps nothing that the engine could read, and the engine's own copy is \
+             switched off (`cache-disabled`): {error}"
+        );
+        self.common.reader.set_way("none", why);
     }
 
     fn waiting(&self) -> (usize, u64) {

@@ -103,7 +103,7 @@ impl Pattern {
 }
 
 /// `*` stands for any characters, `?` for one. Takes time in proportion to both lengths at most.
-fn matches_glob(glob: &str, text: &str) -> bool {
+pub(super) fn matches_glob(glob: &str, text: &str) -> bool {
     let (glob, text): (Vec<char>, Vec<char>) = (glob.chars().collect(), text.chars().collect());
     let (mut at, mut place) = (0, 0);
     // The last `*`, and where what it stands for ends.

@@ -58,14 +58,18 @@ struct Shared {
 enum Order {
     Add(Box<Tail>, Intake),
     /// Nothing more will come: what is there is read to its end.
-    End(String),
+    End {
+        key: String,
+        /// What gets its name later is another log.
+        is_done: bool,
+    },
 }
 
 impl std::fmt::Debug for Order {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Add(..) => "Add",
-            Self::End(_) => "End",
+            Self::End { .. } => "End",
         })
     }
 }
@@ -92,14 +96,26 @@ impl Crew {
         })
     }
 
-    /// Has the log of a container read.
+    /// Has a log read.
     pub(super) fn add(&self, tail: Tail, intake: Intake) {
         self.order(Order::Add(Box::new(tail), intake));
     }
 
-    /// Has what is there of the container `id` read to its end, and no more.
-    pub(super) fn end(&self, id: &str) {
-        self.order(Order::End(id.to_owned()));
+    /// Has what is there of the log `key` read to its end, and no more.
+    pub(super) fn end(&self, key: &str) {
+        self.order(Order::End {
+            key: key.to_owned(),
+            is_done: false,
+        });
+    }
+
+    /// As [`Self::end`], of a log that is gone: what gets its name later is another one, and is read
+    /// from its beginning.
+    pub(super) fn end_for_good(&self, key: &str) {
+        self.order(Order::End {
+            key: key.to_owned(),
+            is_done: true,
+        });
     }
 
     fn order(&self, order: Order) {
@@ -146,6 +162,8 @@ struct Member {
     sent_to: u64,
     /// Not before then it ends, once it is to.
     ends: Option<Instant>,
+    /// Its place is forgotten with its end.
+    is_done: bool,
 }
 
 /// The pipeline has stopped, or we are to.
@@ -202,11 +220,13 @@ impl Worker {
                     sent: Instant::now(),
                     sent_to: 0,
                     ends: None,
+                    is_done: false,
                 }),
-                Order::End(id) => {
+                Order::End { key, is_done } => {
                     for member in &mut self.members {
-                        if *member.tail.common().container.id == *id {
+                        if *member.tail.common().key == *key {
                             member.ends = Some(Instant::now() + LAST_NOTICES);
+                            member.is_done = is_done;
                             member.due = Instant::now();
                         }
                     }
@@ -289,8 +309,17 @@ impl Worker {
             }
             return Ok(());
         }
-        let place = match member.tail.place() {
-            Ok(Some(place)) => place,
+        let is_done = is_last && member.is_done;
+        let stored = match member.tail.place() {
+            _ if is_done => Stored::Done,
+            Ok(Some(place)) => {
+                member.sent = Instant::now();
+                if waiting == 0 && place.resume.start() == member.sent_to {
+                    return Ok(());
+                }
+                member.sent_to = place.resume.start();
+                Stored::File(place)
+            }
             // Nothing to go on from yet; what there is waits for it.
             Ok(None) if !is_last => {
                 member.sent = Instant::now();
@@ -302,12 +331,7 @@ impl Worker {
                 return Ok(());
             }
         };
-        member.sent = Instant::now();
-        if waiting == 0 && place.resume.start() == member.sent_to {
-            return Ok(());
-        }
-        member.sent_to = place.resume.start();
-        let position = Stored::File(place).position();
+        let position = stored.position();
         let events = member.tail.take_events();
         let sending = member.intake.send(events, Some(position), now());
         let sent = self

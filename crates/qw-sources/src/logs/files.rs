@@ -17,8 +17,8 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    generation::{Generation, identity_and_length, identity_at, list},
-    place::FilesPlace,
+    generation::{Generation, identity_and_length, identity_at, list, list_until},
+    place::{FilePlace, FilesPlace},
 };
 use crate::file::place::{Head, Identity};
 
@@ -93,6 +93,8 @@ pub(super) enum GapReason {
     Api,
     /// Something cannot be read.
     Unreadable,
+    /// The journal has thrown entries away.
+    Vacuumed,
 }
 
 impl GapReason {
@@ -103,6 +105,7 @@ impl GapReason {
             Self::Truncated => "truncated",
             Self::Api => "api",
             Self::Unreadable => "unreadable",
+            Self::Vacuumed => "vacuumed",
         }
     }
 }
@@ -112,6 +115,8 @@ impl GapReason {
 pub(super) enum Begin<'a> {
     /// With the oldest file that is there.
     Beginning,
+    /// With the file that has the log's name, leaving older ones alone.
+    Newest,
     /// At the end of what is there now.
     End,
     /// Where it was left.
@@ -168,11 +173,19 @@ impl LogFiles {
     pub(super) fn begin(&self, begin: Begin<'_>) -> io::Result<Begun> {
         let mut rotation = self.rotation.lock();
         *rotation = Rotation::default();
-        let found = list(&self.path)?;
+        let found = match begin {
+            Begin::Newest | Begin::End => list_until(&self.path, |_| true)?,
+            Begin::Beginning | Begin::At(_) => list(&self.path)?,
+        };
         rotation.has_begun = true;
         let begun = match begin {
             Begin::Beginning => {
                 rotation.push_from(found, None);
+                Begun::default()
+            }
+            Begin::Newest => {
+                let is_newest = |(number, _): &(u32, Generation)| *number == 0;
+                rotation.push_from(found.into_iter().take(1).filter(is_newest).collect(), None);
                 Begun::default()
             }
             Begin::End => {
@@ -233,10 +246,13 @@ impl LogFiles {
         {
             rotation.push(next);
         } else {
-            let mut found = list(&self.path)?;
-            let known = found.iter().position(|(_, generation)| {
+            let is_known = |generation: &Generation| {
                 generation.identity() == newest || generation.is_compressed_copy(head)
-            });
+            };
+            let mut found = list_until(&self.path, is_known)?;
+            let known = found
+                .iter()
+                .position(|(_, generation)| is_known(generation));
             if let Some(known) = known {
                 let number = found.get(known).map(|(number, _)| *number);
                 found.truncate(known);
@@ -279,6 +295,29 @@ impl LogFiles {
             });
         }
         Ok(())
+    }
+
+    /// A copy of the file that `file` speaks of, as it was before it was emptied: it holds what was
+    /// read up to `offset`, before which stands `before`, and perhaps more.
+    pub(super) fn copy_of(
+        &self,
+        file: &FilePlace,
+        offset: u64,
+        before: Head,
+    ) -> Option<Generation> {
+        let is_copy = |generation: &mut Generation| {
+            let is_other = generation.identity() != file.identity();
+            is_other && generation.holds(file, offset, before).unwrap_or(false)
+        };
+        let found = list(&self.path).unwrap_or_default();
+        let mut others = found.into_iter().map(|(_, generation)| generation);
+        others.find_map(|mut generation| is_copy(&mut generation).then_some(generation))
+    }
+
+    /// `generation` is what comes next.
+    pub(super) fn put_back(&self, generation: Generation) {
+        let mut rotation = self.rotation.lock();
+        rotation.waiting.push_front(Next::File(generation));
     }
 
     /// What comes after what was taken last.

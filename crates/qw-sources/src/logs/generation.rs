@@ -1,13 +1,16 @@
 //! One file of a log that is rotated: open, read at any offset, known again by what it begins with.
 
 use std::{
+    cmp::Reverse,
+    collections::BTreeMap,
     io::{self, Read},
     os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
 use flate2::read::MultiGzDecoder;
-use fs_err::File;
+use fs_err::{File, OpenOptions, os::unix::fs::OpenOptionsExt as _};
+use rustix::fs::OFlags;
 
 use super::place::FilePlace;
 use crate::file::place::{Head, Identity};
@@ -15,11 +18,15 @@ use crate::file::place::{Head, Identity};
 /// Bytes at the beginning by which a file is known again.
 const HEAD_BYTES: usize = 256;
 /// Bytes before an offset by which it is known that the file is the same up to there.
-const BEFORE_BYTES: usize = 256;
+pub(super) const BEFORE_BYTES: usize = 256;
 /// Most that one compressed file may hold when decompressed.
 const MOST_DECOMPRESSED: u64 = 8 << 30;
 /// Rotated files of one log.
 const MOST_FILES: u32 = 4096;
+/// Fewest digits of a date in the name of a rotated file: `20261122`.
+const DATE_DIGITS: usize = 8;
+/// Most characters of a date in such a name.
+const DATE_LENGTH: usize = 32;
 /// A rotation that is under way is over by then.
 const LISTINGS: u32 = 40;
 
@@ -47,9 +54,13 @@ pub(super) enum Got {
 }
 
 impl Generation {
-    /// Opens `path`; `None` when nothing is there.
+    /// Opens `path`; `None` when nothing is there. A link is not followed, and what is no file, such as
+    /// a pipe that nobody writes to, keeps nobody waiting: log folders may belong to strangers.
     pub(super) fn open(path: &Path) -> io::Result<Option<Self>> {
-        let file = match File::open(path) {
+        let flags = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(flags.bits().cast_signed());
+        let file = match options.open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
@@ -126,8 +137,8 @@ impl Generation {
         Ok(Got::Bytes(got))
     }
 
-    /// What stands right before `offset`, to know the place again.
-    pub(super) fn before(&self, offset: u64) -> io::Result<Head> {
+    /// What stands right before `offset`, to know the place again; at most [`BEFORE_BYTES`].
+    pub(super) fn bytes_before(&self, offset: u64) -> io::Result<Vec<u8>> {
         let length = offset.min(BEFORE_BYTES as u64);
         let mut bytes = vec![0; length as usize];
         match &self.reader {
@@ -139,7 +150,7 @@ impl Generation {
                 bytes.truncate(got);
             }
         }
-        Ok(Head::of(&bytes))
+        Ok(bytes)
     }
 
     /// Whether a line ends right before `offset`; `None` when that cannot be read.
@@ -170,7 +181,7 @@ impl Generation {
         if !self.is_compressed() && self.length()? < offset {
             return Ok(false);
         }
-        Ok(before.length == 0 || self.before(offset)? == before)
+        Ok(before.length == 0 || Head::of(&self.bytes_before(offset)?) == before)
     }
 
     /// Begins anew with a file that was emptied or written anew.
@@ -273,11 +284,19 @@ impl Gzip {
     }
 }
 
-/// The files of the log at `path` by age: itself, as number 0, then `.1`, `.2`, …, compressed or not.
-/// Empty when there is none.
+/// The files of the log at `path` by age: itself, as number 0, then `.1`, `.2`, …, or those with dates,
+/// compressed or not. Empty when there is none.
 pub(super) fn list(path: &Path) -> io::Result<Vec<(u32, Generation)>> {
+    list_until(path, |_| false)
+}
+
+/// As [`list`], up to the first file of which `is_last` is true.
+pub(super) fn list_until(
+    path: &Path,
+    is_last: impl Fn(&Generation) -> bool,
+) -> io::Result<Vec<(u32, Generation)>> {
     for attempt in 1.. {
-        if let Some(found) = try_list(path, attempt >= LISTINGS)? {
+        if let Some(found) = try_list(path, attempt >= LISTINGS, &is_last)? {
             return Ok(found);
         }
         // A rotation is under way; it takes a few system calls.
@@ -287,7 +306,11 @@ pub(super) fn list(path: &Path) -> io::Result<Vec<(u32, Generation)>> {
 }
 
 /// `None` when files were seen changing their names, unless `accepts` what is seen.
-fn try_list(path: &Path, accepts: bool) -> io::Result<Option<Vec<(u32, Generation)>>> {
+fn try_list(
+    path: &Path,
+    accepts: bool,
+    is_last: impl Fn(&Generation) -> bool,
+) -> io::Result<Option<Vec<(u32, Generation)>>> {
     let numbers = numbers(path)?;
     let is_whole = numbers
         .iter()
@@ -303,7 +326,11 @@ fn try_list(path: &Path, accepts: bool) -> io::Result<Option<Vec<(u32, Generatio
                 let is_again =
                     |(_, other): &(u32, Generation)| other.identity == generation.identity;
                 if !found.iter().any(is_again) {
+                    let is_last = is_last(&generation);
                     found.push((number, generation));
+                    if is_last {
+                        break;
+                    }
                 }
             }
             None if accepts => {}
@@ -318,7 +345,10 @@ fn try_list(path: &Path, accepts: bool) -> io::Result<Option<Vec<(u32, Generatio
 /// Numbers and names of the files of the log at `path`. Of a file that is there twice, compressed and
 /// not, the latter: the former is still being written.
 fn numbers(path: &Path) -> io::Result<Vec<(u32, PathBuf)>> {
-    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+    let (Some(folder), Some(name)) = (
+        path.parent(),
+        path.file_name().and_then(|name| name.to_str()),
+    ) else {
         return Ok(Vec::new());
     };
     let entries = match fs_err::read_dir(folder) {
@@ -326,34 +356,91 @@ fn numbers(path: &Path) -> io::Result<Vec<(u32, PathBuf)>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
-    let mut numbers = std::collections::BTreeMap::new();
+    let mut by_age = BTreeMap::new();
     for entry in entries {
         let entry = entry?;
         let file_name = entry.file_name();
-        let number = match (file_name.to_str(), name.to_str()) {
-            (Some(found), Some(name)) => number(found, name),
-            _ => None,
-        };
-        let Some(number) = number.filter(|number| *number < MOST_FILES) else {
+        let Some(age) = file_name.to_str().and_then(|found| age(found, name)) else {
             continue;
         };
+        // One that is gone meanwhile is met again when it is opened.
+        if entry.file_type().is_ok_and(|kind| !kind.is_file()) {
+            continue;
+        }
         let path = entry.path();
-        if !is_gzip(&path) || !numbers.contains_key(&number) {
-            numbers.insert(number, path);
+        if !is_gzip(&path) || !by_age.contains_key(&age) {
+            by_age.insert(age, path);
         }
     }
-    Ok(numbers.into_iter().collect())
+    let mut last = 0;
+    let numbered = by_age.into_iter().take(MOST_FILES as usize);
+    Ok(numbered
+        .map(|(age, path)| {
+            last = match age {
+                Age::Current => 0,
+                Age::Number(number) => number,
+                Age::Date(_) => last + 1,
+            };
+            (last, path)
+        })
+        .collect())
 }
 
-fn number(found: &str, name: &str) -> Option<u32> {
+/// How old one file of a log is among its others, as its name tells; the newest is the least.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Age {
+    /// The one that is written.
+    Current,
+    /// `.1`, `.2`, …: the engine and `logrotate` count.
+    Number(u32),
+    /// `.20261122-101500`, `-20261122`, `.2026-11-22`: Kubernetes, `logrotate` with `dateext`, and
+    /// programs themselves write a date.
+    Date(Reverse<String>),
+}
+
+/// How old the file `found` is among those of the log `name`; `None` when it is none of them.
+pub(super) fn age(found: &str, name: &str) -> Option<Age> {
     let rest = found.strip_prefix(name)?;
     if rest.is_empty() {
-        return Some(0);
+        return Some(Age::Current);
     }
-    let digits = rest.strip_prefix('.')?;
-    let digits = digits.strip_suffix(".gz").unwrap_or(digits);
-    let is_number = !digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit());
-    digits.parse().ok().filter(|_| is_number)
+    let rest = rest.strip_suffix(".gz").unwrap_or(rest);
+    let suffix = rest.strip_prefix(['.', '-'])?;
+    if is_date(suffix) {
+        return Some(Age::Date(Reverse(suffix.to_owned())));
+    }
+    let is_number = rest.starts_with('.')
+        && !suffix.starts_with('0')
+        && suffix.bytes().all(|byte| byte.is_ascii_digit());
+    let number = suffix.parse().ok().filter(|number| *number < MOST_FILES);
+    number.filter(|_| is_number).map(Age::Number)
+}
+
+/// Name and age of `found`, when it is one that a rotation gives.
+pub(super) fn rotated(found: &str) -> Option<(&str, Age)> {
+    let whole = found.strip_suffix(".gz").unwrap_or(found);
+    // The suffix may hold `-` and `.` itself: the longest that is one counts.
+    let mut names = whole
+        .char_indices()
+        .filter(|(_, character)| ['.', '-'].contains(character));
+    names.find_map(|(at, _)| {
+        let name = found.get(..at).filter(|name| !name.is_empty())?;
+        Some((name, age(found, name)?))
+    })
+}
+
+/// Digits, with single signs between them, that sort as their times do.
+fn is_date(text: &str) -> bool {
+    let digits = text.bytes().filter(u8::is_ascii_digit).count();
+    let is_sign = |byte: u8| b"-_T:.".contains(&byte);
+    let ends_well =
+        text.starts_with(['1', '2']) && text.ends_with(|last: char| last.is_ascii_digit());
+    digits >= DATE_DIGITS
+        && text.len() <= DATE_LENGTH
+        && ends_well
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || is_sign(byte))
 }
 
 /// The file that has the name `path` now.
@@ -397,16 +484,55 @@ mod tests {
     #[test]
     fn names_that_rotations_give() {
         let check = |name: &str, expected| {
-            assert_eq!(number(name, "a-json.log"), expected, "{name}");
+            assert_eq!(age(name, "a-json.log"), expected, "{name}");
         };
-        check("a-json.log", Some(0));
-        check("a-json.log.1", Some(1));
-        check("a-json.log.12.gz", Some(12));
+        let date = |text: &str| Some(Age::Date(Reverse(text.to_owned())));
+        check("a-json.log", Some(Age::Current));
+        check("a-json.log.1", Some(Age::Number(1)));
+        check("a-json.log.12.gz", Some(Age::Number(12)));
+        check("a-json.log.20261122-101500", date("20261122-101500"));
+        check("a-json.log-20261122.gz", date("20261122"));
+        check("a-json.log.2026-11-22", date("2026-11-22"));
+        check("a-json.log-1", None);
+        check("a-json.log.9999", None);
+        check("a-json.log.2026-11-", None);
         check("a-json.log.gz", None);
         check("a-json.log.01", None);
         check("a-json.log.1.tmp", None);
         check("a-json.logs.1", None);
         check("b-json.log.1", None);
+        let newer = age("a.log-20261122", "a.log") < age("a.log-20261121.gz", "a.log");
+        assert!(newer && age("a.log.7", "a.log") < age("a.log-20261121", "a.log"));
+    }
+
+    #[test]
+    fn names_of_rotated_files_tell_whose_they_are() {
+        let check = |found: &str, expected: Option<&str>| {
+            assert_eq!(rotated(found).map(|(name, _)| name), expected, "{found}");
+        };
+        check("app.log", None);
+        check("app.log.1", Some("app.log"));
+        check("app.log.1.gz", Some("app.log"));
+        check("app.log-20261122", Some("app.log"));
+        check("app.log.2026-11-22", Some("app.log"));
+        check("app-2026-11-22.log", None);
+        check("app-2026-11-22", Some("app"));
+        check("0.log.20261122-101500.gz", Some("0.log"));
+        check(".1", None);
+    }
+
+    #[test]
+    fn what_is_no_file_is_neither_followed_nor_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        fs_err::write(folder.path().join("secret"), "s").unwrap();
+        fs_err::os::unix::fs::symlink(folder.path().join("secret"), &path).unwrap();
+        assert!(Generation::open(&path).is_err());
+        fs_err::remove_file(&path).unwrap();
+        let mode = rustix::fs::Mode::RUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        let error = Generation::open(&path).unwrap_err().to_string();
+        assert!(error.contains("not a regular file"), "{error}");
     }
 
     #[test]

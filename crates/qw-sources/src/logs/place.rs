@@ -17,6 +17,8 @@ pub(super) enum Stored {
     File(FilesPlace),
     /// It was read through the engine.
     Api(ApiPlace),
+    /// It was read to its end and is gone: what gets its name is another.
+    Done,
 }
 
 impl Stored {

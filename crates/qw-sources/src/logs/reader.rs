@@ -51,6 +51,13 @@ impl ReaderState {
         self.told.lock().why = why;
     }
 
+    /// Says one thing more about why it is read this way.
+    pub(super) fn add_to_why(&self, more: &str) {
+        let why = &mut self.told.lock().why;
+        why.push_str("; ");
+        why.push_str(more);
+    }
+
     pub(super) fn set_way(&self, way: &'static str, why: String) {
         let mut told = self.told.lock();
         told.way = way;

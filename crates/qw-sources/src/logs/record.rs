@@ -12,6 +12,27 @@ use crate::receivers::readable;
 /// Tag of an event that says that something is missing.
 pub const GAP_TAG: &str = "gap";
 
+/// What the events of one log say beyond their text.
+#[derive(Debug)]
+pub(super) struct Attributes {
+    fields: Map<String, Value>,
+    json: Box<RawValue>,
+}
+
+impl Attributes {
+    /// Events that say all of `fields`, too.
+    pub(super) fn new(fields: Map<String, Value>) -> Self {
+        let json = fields_json(&fields);
+        Self { fields, json }
+    }
+}
+
+impl Default for Attributes {
+    fn default() -> Self {
+        Self::new(Map::new())
+    }
+}
+
 /// Texts that the events of all logs share.
 #[derive(Debug)]
 pub(super) struct Words {
@@ -21,29 +42,41 @@ pub(super) struct Words {
     nothing: Arc<str>,
     no_tags: Arc<[Arc<str>]>,
     gap_tags: Arc<[Arc<str>]>,
-    no_fields: Box<RawValue>,
     redactor: Option<Arc<Redactor>>,
 }
 
 impl Words {
-    /// Words of logs of the host `hostname`.
+    /// Words of logs of containers of the host `hostname`.
     pub(super) fn new(hostname: &str, redactor: Option<Arc<Redactor>>) -> Self {
+        Self::with_streams(hostname, redactor, Stream::ALL.map(Stream::as_str))
+    }
+
+    /// As [`Self::new`], where the two streams have other names.
+    pub(super) fn with_streams(
+        hostname: &str,
+        redactor: Option<Arc<Redactor>>,
+        streams: [&str; 2],
+    ) -> Self {
         Self {
             hostname: hostname.into(),
-            streams: Stream::ALL.map(|stream| stream.as_str().into()),
+            streams: streams.map(Arc::from),
             severities: ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"]
                 .map(Arc::from)
                 .into(),
             nothing: "".into(),
             no_tags: [].into(),
             gap_tags: [GAP_TAG.into()].into(),
-            no_fields: fields(&Map::new()),
             redactor,
         }
     }
 
-    /// The event for `record` of `container`.
-    pub(super) fn event(&self, record: &Record<'_>, container: &Arc<ContainerRef>) -> Event {
+    /// The event for `record` of `container`, which says all of `attributes`, too.
+    pub(super) fn event(
+        &self,
+        record: &Record<'_>,
+        container: &Arc<ContainerRef>,
+        attributes: &Attributes,
+    ) -> Event {
         let severity = severity::detect(record.text);
         let mut extra = Map::new();
         let (output, original) = readable(record.text, self.redactor.as_deref());
@@ -75,9 +108,10 @@ impl Words {
             tags: Arc::clone(&self.no_tags),
             output,
             output_fields: if extra.is_empty() {
-                self.no_fields.clone()
+                attributes.json.clone()
             } else {
-                fields(&extra)
+                extra.extend(attributes.fields.clone());
+                fields_json(&extra)
             },
         }
     }
@@ -91,8 +125,9 @@ impl Words {
         before: Option<Timestamp>,
         now: Timestamp,
         container: &Arc<ContainerRef>,
+        attributes: &Attributes,
     ) -> Event {
-        let mut extra = Map::new();
+        let mut extra = attributes.fields.clone();
         let mut insert = |name: &str, value: Option<Value>| {
             extra.extend(value.map(|value| (name.to_owned(), value)));
         };
@@ -114,7 +149,7 @@ impl Words {
             process_name: Arc::clone(&self.nothing),
             tags: Arc::clone(&self.gap_tags),
             output: describe(gap).into(),
-            output_fields: fields(&extra),
+            output_fields: fields_json(&extra),
         }
     }
 
@@ -133,7 +168,7 @@ impl Words {
 
 /// A gap in words.
 fn describe(gap: Gap) -> String {
-    use super::files::GapReason::{Api, Removed, Rotated, Truncated, Unreadable};
+    use super::files::GapReason::{Api, Removed, Rotated, Truncated, Unreadable, Vacuumed};
     let size = match (gap.files, gap.bytes) {
         (Some(1), None) => " (1 file)".to_owned(),
         (Some(files), None) => format!(" ({files} files)"),
@@ -147,9 +182,10 @@ fn describe(gap: Gap) -> String {
         Truncated => format!("the log file was emptied, perhaps before all of it was read{size}"),
         Api => format!("the engine's log stream left records out{size}"),
         Unreadable => format!("a part of the log cannot be read{size}"),
+        Vacuumed => format!("the journal threw entries away before they were read{size}"),
     }
 }
 
-fn fields(fields: &Map<String, Value>) -> Box<RawValue> {
+fn fields_json(fields: &Map<String, Value>) -> Box<RawValue> {
     serde_json::value::to_raw_value(fields).expect("maps of texts and numbers are JSON")
 }

@@ -4,20 +4,20 @@ use std::{io, sync::Arc};
 
 use qw_event::{ContainerRef, Event, InvalidReason, Outcome, Timestamp};
 use qw_log::{
-    Entry, Reject, Stream,
+    Entry, Reject, Stream, cri,
     join::{self, Joiner, Resume},
-    json_file,
+    json_file, plain,
 };
 use qw_pipeline::SourceStatus;
 
 use super::{
     files::{Begin, Gap, GapReason, LogFiles, Next},
-    generation::{Generation, Got},
+    generation::{BEFORE_BYTES, Generation, Got},
     place::{ApiPlace, FilePlace, FilesPlace},
     reader::ReaderState,
-    record::Words,
+    record::{Attributes, Words},
 };
-use crate::docker::Resumption;
+use crate::{docker::Resumption, file::place::Head};
 
 /// Largest block to be read at once, which also is the longest line of a file.
 pub(super) const MOST_BLOCK_BYTES: usize = 8 << 20;
@@ -27,6 +27,8 @@ pub(super) const MOST_BLOCK_BYTES: usize = 8 << 20;
 pub(super) enum Start {
     /// With the oldest record that is there.
     Beginning,
+    /// With the file that has the log's name, leaving older ones alone.
+    Newest,
     /// With what is written from now on.
     Now,
     /// Where it was left.
@@ -51,9 +53,57 @@ impl Streams {
     }
 }
 
+/// How the lines of a file are to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    /// As the engine's driver `json-file` writes them.
+    JsonFile,
+    /// As the runtimes of Kubernetes write them.
+    Cri,
+    /// As some program wrote them.
+    Plain,
+}
+
+/// Makes entries of lines.
+enum Decoder {
+    JsonFile(json_file::Decoder),
+    Cri,
+    Plain,
+}
+
+impl Decoder {
+    fn new(format: Format) -> Self {
+        match format {
+            Format::JsonFile => Self::JsonFile(json_file::Decoder::new()),
+            Format::Cri => Self::Cri,
+            Format::Plain => Self::Plain,
+        }
+    }
+
+    /// Why a line that is no entry is none.
+    fn reason(&self) -> InvalidReason {
+        match self {
+            Self::JsonFile(_) | Self::Plain => InvalidReason::NotJson,
+            Self::Cri => InvalidReason::NotCri,
+        }
+    }
+
+    fn decode<'a>(&'a mut self, line: &'a [u8], now: Timestamp) -> Result<Entry<'a>, Reject> {
+        match self {
+            Self::JsonFile(decoder) => decoder.decode(line),
+            Self::Cri => cri::parse(line),
+            Self::Plain => plain::parse(line, now),
+        }
+    }
+}
+
 /// What the records of one log have in common.
 #[derive(Debug, Clone)]
 pub(super) struct Common {
+    /// Tells the logs of one source apart.
+    pub(super) key: Arc<str>,
+    pub(super) format: Format,
+    pub(super) attributes: Arc<Attributes>,
     pub(super) container: Arc<ContainerRef>,
     pub(super) words: Arc<Words>,
     pub(super) status: Arc<SourceStatus>,
@@ -61,11 +111,30 @@ pub(super) struct Common {
     pub(super) streams: Streams,
 }
 
+impl Common {
+    /// The event for `record`.
+    pub(super) fn event(&self, record: &join::Record<'_>) -> Event {
+        self.words.event(record, &self.container, &self.attributes)
+    }
+
+    /// The event that says that something is missing, see [`Words::gap`].
+    pub(super) fn gap(
+        &self,
+        gap: Gap,
+        after: Option<Timestamp>,
+        before: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Event {
+        let (words, container) = (&self.words, &self.container);
+        words.gap(gap, after, before, now, container, &self.attributes)
+    }
+}
+
 /// Reads one log. Every call does a little and returns.
 pub(super) struct Tail {
     files: Arc<LogFiles>,
     state: State,
-    decoder: json_file::Decoder,
+    decoder: Decoder,
     joiner: Joiner,
     sink: Sink,
     /// Files before the current one, in which records began that are not complete.
@@ -96,6 +165,32 @@ struct Current {
     generation: Generation,
     base: u64,
     offset: u64,
+    /// The last bytes before `offset`: by them the place is known in a copy of the file, too, when the
+    /// file itself has been emptied.
+    last: Vec<u8>,
+}
+
+impl Current {
+    /// `bytes` were read.
+    fn pass(&mut self, bytes: &[u8]) {
+        self.offset += bytes.len() as u64;
+        if bytes.len() >= BEFORE_BYTES {
+            self.last.clear();
+        }
+        let kept = bytes.len().min(BEFORE_BYTES);
+        let bytes = bytes.get(bytes.len() - kept..).unwrap_or_default();
+        let surplus = (self.last.len() + kept).saturating_sub(BEFORE_BYTES);
+        self.last.drain(..surplus);
+        self.last.extend_from_slice(bytes);
+    }
+
+    fn place(&self) -> FilePlace {
+        FilePlace::new(
+            self.generation.identity(),
+            self.generation.head(),
+            self.base,
+        )
+    }
 }
 
 /// Passes over the records that were read through the engine.
@@ -150,7 +245,7 @@ impl Tail {
         Self {
             files,
             state: State::NotBegun(start),
-            decoder: json_file::Decoder::new(),
+            decoder: Decoder::new(common.format),
             joiner: Joiner::new(options),
             sink: Sink {
                 common,
@@ -220,7 +315,7 @@ impl Tail {
         let begin = current.base + current.offset;
         let used = self.take_lines(bytes, begin, now);
         let rest = bytes.get(used..).unwrap_or_default();
-        self.pass(used as u64);
+        self.pass(bytes.get(..used).unwrap_or_default());
         if used > 0 {
             return Ok(Step::Read);
         }
@@ -231,14 +326,14 @@ impl Tail {
             if !std::mem::replace(&mut self.is_skipping, true) {
                 self.sink.received_invalid(InvalidReason::TooLong, rest);
             }
-            self.pass(length as u64);
+            self.pass(bytes);
             return Ok(Step::Read);
         }
         if has_next {
             // A crash of the engine leaves a line without its end.
             if !rest.is_empty() {
                 self.line(rest, begin, begin + rest.len() as u64, now);
-                self.pass(rest.len() as u64);
+                self.pass(rest);
             }
             return Ok(self.advance(now));
         }
@@ -260,7 +355,7 @@ impl Tail {
             let begin = current.base + current.offset;
             let rest = rest.to_vec();
             self.line(&rest, begin, begin + rest.len() as u64, now);
-            self.pass(rest.len() as u64);
+            self.pass(&rest);
         }
         self.joiner.finish(&mut |record| self.sink.take(&record));
         self.sink.tell_gap(self.newest, None, now);
@@ -303,16 +398,16 @@ impl Tail {
         let mut ends = ends.into_iter();
         self.older
             .retain(|_| ends.next().is_some_and(|end| end > start));
-        let file = FilePlace::new(
-            current.generation.identity(),
-            current.generation.head(),
-            current.base,
-        );
         Ok(Some(FilesPlace {
-            files: self.older.iter().cloned().chain([file]).collect(),
+            files: self
+                .older
+                .iter()
+                .cloned()
+                .chain([current.place()])
+                .collect(),
             read_to,
             resume,
-            before: current.generation.before(current.offset)?,
+            before: Head::of(&current.last),
             modified: current.generation.modified()?,
             newest: self.newest,
             newest_count: self.newest_count,
@@ -378,6 +473,7 @@ impl Tail {
             State::NotBegun(Start::Beginning | Start::Behind(_)) => {
                 self.files.begin_unless_begun()?
             }
+            State::NotBegun(Start::Newest) => self.files.begin(Begin::Newest)?,
             State::NotBegun(Start::Now) => self.files.begin(Begin::End)?,
             State::NotBegun(Start::At(place)) => self.files.begin(Begin::At(place))?,
         };
@@ -400,7 +496,8 @@ impl Tail {
                     number: 0,
                 });
             }
-            State::NotBegun(Start::Beginning | Start::Now) | State::Open { .. } => {}
+            State::NotBegun(Start::Beginning | Start::Newest | Start::Now) | State::Open { .. } => {
+            }
         }
         Ok(true)
     }
@@ -436,32 +533,43 @@ impl Tail {
             self.older.push(FilePlace::new(identity, head, old.base));
             base = old.base + old.offset;
         }
+        // A place that cannot be told by what stands before it is told by the file's beginning.
+        let last = generation.bytes_before(offset).unwrap_or_default();
         *current = Some(Current {
             generation,
             base,
             offset,
+            last,
         });
     }
 
-    /// The current file was emptied or written anew.
+    /// The current file was emptied or written anew. When somebody has made a copy before, as
+    /// `logrotate` does with `copytruncate`, what was not read yet is read from there.
     fn begin_anew(&mut self, now: Timestamp) -> io::Result<()> {
-        self.note_gap(
-            Gap {
-                reason: GapReason::Truncated,
-                files: None,
-                bytes: None,
-            },
-            now,
-        );
-        if let State::Open {
+        let State::Open {
             current: Some(current),
             ..
         } = &mut self.state
-        {
-            current.generation.begin_anew()?;
-            current.base += current.offset;
-            current.offset = 0;
+        else {
+            return Ok(());
+        };
+        let before = Head::of(&current.last);
+        if let Some(copy) = self.files.copy_of(&current.place(), current.offset, before) {
+            let mut emptied = std::mem::replace(&mut current.generation, copy);
+            emptied.begin_anew()?;
+            self.files.put_back(emptied);
+            return Ok(());
         }
+        current.generation.begin_anew()?;
+        current.base += current.offset;
+        current.offset = 0;
+        current.last.clear();
+        let gap = Gap {
+            reason: GapReason::Truncated,
+            files: None,
+            bytes: None,
+        };
+        self.note_gap(gap, now);
         Ok(())
     }
 
@@ -472,13 +580,13 @@ impl Tail {
         self.sink.gap = Some(gap);
     }
 
-    fn pass(&mut self, bytes: u64) {
+    fn pass(&mut self, bytes: &[u8]) {
         if let State::Open {
             current: Some(current),
             ..
         } = &mut self.state
         {
-            current.offset += bytes;
+            current.pass(bytes);
         }
     }
 
@@ -512,11 +620,12 @@ impl Tail {
             newest_count,
             ..
         } = self;
-        let entry: Entry<'_> = match decoder.decode(line) {
+        let reason = decoder.reason();
+        let entry = match decoder.decode(line, now) {
             Ok(entry) => entry,
             Err(Reject::Empty | Reject::Nuls) => return,
             Err(_) => {
-                sink.received_invalid(InvalidReason::NotJson, line);
+                sink.received_invalid(reason, line);
                 return;
             }
         };
@@ -536,7 +645,7 @@ impl Tail {
             return;
         }
         if entry.skipped > 0 {
-            sink.received_invalid(InvalidReason::NotJson, line);
+            sink.received_invalid(reason, line);
         }
         sink.tell_gap(*newest, Some(entry.time), now);
         if !is_again {
@@ -559,8 +668,7 @@ impl Sink {
     fn take(&mut self, record: &join::Record<'_>) {
         self.records += 1;
         self.bytes += record.span.end - record.span.start;
-        let event = self.common.words.event(record, &self.common.container);
-        self.events.push(event);
+        self.events.push(self.common.event(record));
     }
 
     /// Makes an event of what is missing, before anything that comes after it.
@@ -568,7 +676,7 @@ impl Sink {
         let Some(gap) = self.gap.take() else { return };
         let after = (newest > Timestamp::MIN).then_some(newest);
         let common = &self.common;
-        let event = common.words.gap(gap, after, before, now, &common.container);
+        let event = common.gap(gap, after, before, now);
         self.records += 1;
         self.events.push(event);
         common.reader.gap();

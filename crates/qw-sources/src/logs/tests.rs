@@ -19,7 +19,7 @@ use super::{
     reader::ReaderState,
     record::{GAP_TAG, Words},
     spot::Spotter,
-    tail::{Common, Start, Streams, Tail},
+    tail::{Common, Format, Start, Streams, Tail},
 };
 use crate::harness::{DEADLINE, Harness};
 
@@ -137,13 +137,16 @@ impl Rig {
         let start = match position.map(|position| Stored::parse(&position).unwrap()) {
             Some(Stored::File(place)) => Start::At(Box::new(place)),
             Some(Stored::Api(place)) => Start::Behind(Box::new(place)),
-            None => Start::Beginning,
+            None | Some(Stored::Done) => Start::Beginning,
         };
         let spotter = Spotter::start().unwrap();
         let files = Arc::new(LogFiles::new(path.to_owned(), 1 << 30));
         spotter.watch(&files).unwrap();
         let reader = Arc::new(ReaderState::new(ID, "web", "file", String::new()));
         let common = Common {
+            key: ID.into(),
+            format: Format::JsonFile,
+            attributes: Arc::default(),
             container: Arc::new(ContainerRef {
                 id: ID.into(),
                 ..ContainerRef::default()

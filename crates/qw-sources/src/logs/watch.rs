@@ -27,7 +27,7 @@ use super::{
     reader::ReaderState,
     record::Words,
     spot::Spotter,
-    tail::{Common, Start, Streams, Tail},
+    tail::{Common, Format, Start, Streams, Tail},
 };
 use crate::{
     StartFrom,
@@ -497,7 +497,7 @@ impl Watcher {
                     Some(Stored::File(place)) => Start::At(Box::new(place)),
                     Some(Stored::Api(place)) => Start::Behind(Box::new(place)),
                     None if starts_now => Start::Now,
-                    None => Start::Beginning,
+                    None | Some(Stored::Done) => Start::Beginning,
                 };
                 self.crew
                     .add(Tail::new(files, start, common, options), intake);
@@ -517,7 +517,9 @@ impl Watcher {
                         (0, join::Resume::default()),
                     ),
                     None if starts_now => (Cursor::since(now()), (0, join::Resume::default())),
-                    None => (Cursor::at_beginning(), (0, join::Resume::default())),
+                    None | Some(Stored::Done) => {
+                        (Cursor::at_beginning(), (0, join::Resume::default()))
+                    }
                 };
                 let (sender, receiver) = watch::channel(Seen {
                     running: is_live,
@@ -626,6 +628,9 @@ impl Watcher {
             ..ContainerRef::default()
         };
         Some(Common {
+            key: shared(id),
+            format: Format::JsonFile,
+            attributes: Arc::default(),
             container: Arc::new(container),
             words: Arc::clone(self.words.as_ref()?),
             status: Arc::clone(self.intake.status()),
@@ -685,7 +690,7 @@ fn readable(path: &Path) -> io::Result<()> {
 }
 
 /// Files that this process may open.
-fn open_files_limit() -> usize {
+pub(super) fn open_files_limit() -> usize {
     let limits = fs_err::read_to_string("/proc/self/limits").unwrap_or_default();
     let line = limits
         .lines()

@@ -4,6 +4,8 @@ use std::{hint::black_box, io::Write as _, path::Path};
 
 use anyhow::{Result, ensure};
 
+use qw_sources::logs::{FileKind, read_file};
+
 use super::{Row, Show, machine, parse};
 
 /// Lines of the file; each of 120 bytes, in the engine's form of about 190.
@@ -35,7 +37,9 @@ pub(super) fn run(
     let mut records = 0;
     let ((), cpu) = machine::measured(|| {
         for _ in 0..ROUNDS {
-            qw_sources::logs::read_file(&path, |events| records += black_box(events).len())?;
+            read_file(&path, FileKind::JsonFile, |events| {
+                records += black_box(events).len();
+            })?;
         }
         Ok(())
     })?;
@@ -66,20 +70,56 @@ pub(super) fn run(
             .peer("Fluent Bit 5.1, whole process", 64.0, true),
     )?;
     fs_err::remove_file(&path)?;
+    run_plain(folder, show)
+}
+
+/// Measures the reading of a plain file.
+fn run_plain(folder: &Path, show: Show<'_>) -> Result<()> {
+    let path = folder.join("bench-plain.log");
+    let mut file = std::io::BufWriter::new(fs_err::File::create(&path)?);
+    for number in 0..LINES {
+        writeln!(file, "{}", text(number))?;
+    }
+    file.into_inner()?.sync_all()?;
+    let mut records = 0;
+    let ((), cpu) = machine::measured(|| {
+        for _ in 0..ROUNDS {
+            read_file(&path, FileKind::Plain, |events| {
+                records += black_box(events).len();
+            })?;
+        }
+        Ok(())
+    })?;
+    ensure!(
+        records == LINES * ROUNDS,
+        "{records} records of a plain file"
+    );
+    show(Row::new(
+        "plain file → severity told → batches",
+        cpu / (LINES * ROUNDS) as f64 * 1e6,
+        "CPU s per million",
+    ))?;
+    fs_err::remove_file(&path)?;
     Ok(())
 }
 
 /// A line of an ordinary service, as the driver writes it.
 fn line(number: usize) -> String {
+    let text = text(number);
+    format!(
+        r#"{{"log":"{text}\n","stream":"stdout","time":"2026-11-21T07:15:{:02}.{:09}Z"}}"#,
+        number / 20_000 % 60,
+        number * 50_000 % 1_000_000_000,
+    )
+}
+
+/// What the service wrote: 120 bytes.
+fn text(number: usize) -> String {
     let text = format!(
         "10.0.{}.{} GET /api/orders/{number:08} 200 {} ms ",
         number % 250,
         number % 249,
         number % 997
     );
-    format!(
-        r#"{{"log":"{text:x<120}\n","stream":"stdout","time":"2026-11-21T07:15:{:02}.{:09}Z"}}"#,
-        number / 20_000 % 60,
-        number * 50_000 % 1_000_000_000,
-    )
+    format!("{text:x<120}")
 }
