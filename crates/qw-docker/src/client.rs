@@ -17,8 +17,8 @@ use qw_event::Timestamp;
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
-    ContainerDetails, ContainerSummary, Endpoint, EngineEvents, EngineInfo, EngineVersion, Error,
-    ImageDetails, ImageSummary, LogDecoder, LogFormat, LogStream, Result,
+    ContainerDetails, ContainerStats, ContainerSummary, Endpoint, EngineEvents, EngineInfo,
+    EngineVersion, Error, ImageDetails, ImageSummary, LogDecoder, LogFormat, LogStream, Result,
     transport::{Body, Transport},
 };
 
@@ -168,6 +168,17 @@ impl Docker {
     pub async fn container(&self, id_or_name: &str) -> Result<ContainerDetails> {
         self.get(&format!("/containers/{}/json", encode(id_or_name)))
             .await
+    }
+
+    /// What the container with this id or name uses now.
+    pub async fn stats(&self, id_or_name: &str) -> Result<ContainerStats> {
+        // `one-shot` spares the engine a second look after a second; those before API 1.41 do not
+        // know it and take that second.
+        self.get(&format!(
+            "/containers/{}/stats?stream=false&one-shot=true",
+            encode(id_or_name)
+        ))
+        .await
     }
 
     /// All images with a name or a container.

@@ -31,6 +31,7 @@ mod sources;
 mod spine;
 mod streams;
 mod tls;
+mod usage;
 
 use std::{net::TcpListener, time::Duration};
 
