@@ -75,7 +75,7 @@ fn rounds(criterion: &mut Criterion<ProcessorTime>) {
             hint::black_box(reader.sample().expect("is there"));
         }
     }
-    let round = (processor_time() - begun) / ROUNDS;
+    let round = processor_time().saturating_sub(begun) / ROUNDS;
     let share = round.as_secs_f64() / 10.0;
     eprintln!(
         "{round:?} a round: {:.4} % of one processor at a round every 10 s, 1/{:.0} of the 0.5 % that are allowed",

@@ -63,7 +63,7 @@ pub fn cpu_max(text: &[u8]) -> Option<(Option<u64>, u64)> {
 
 /// Processes in a piece of `cgroup.procs`: its ends of lines.
 pub fn lines_in(text: &[u8]) -> u64 {
-    text.iter().filter(|byte| **byte == b'\n').count() as u64
+    memchr::memchr_iter(b'\n', text).count() as u64
 }
 
 /// Adds a piece of `io.stat` of version 2 to `devices`: `8:0 rbytes=1 wbytes=2 rios=3 wios=4 …`.

@@ -1,7 +1,5 @@
 //! What is read of a container at one moment, the same for both versions.
 
-use serde::{Deserialize, Serialize};
-
 /// What a container has used and holds now. Counters begin with its control group, thus with each
 /// start of the container.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -110,8 +108,7 @@ pub struct Interface {
 }
 
 /// What passed an interface in one direction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Traffic {
     /// Bytes.
     pub bytes: u64,

@@ -468,6 +468,11 @@ pub(crate) fn families() -> impl Iterator<Item = &'static Family> {
         .chain(own)
 }
 
+/// Takes one sample: its labels besides those of the container, and its value.
+type Put<'a> = dyn FnMut(&[(&str, &str)], Value) + 'a;
+/// Gives the samples of one container.
+type Each<'a> = dyn Fn(&ContainerUsage<'_>, &mut Put<'_>) + 'a;
+
 /// Writes all families; of each at most `bound` series, those of the containers that come first.
 pub(crate) fn write(page: &mut Exposition, usage: &UsageSnapshot<'_>, bound: usize) {
     let base: Vec<String> = usage
@@ -476,29 +481,27 @@ pub(crate) fn write(page: &mut Exposition, usage: &UsageSnapshot<'_>, bound: usi
         .map(|of| base_labels(of, usage.labels))
         .collect();
     let mut left_out = 0_u64;
-    let mut write_family =
-        |family: &'static Family,
-         each: &dyn Fn(&ContainerUsage<'_>, &mut dyn FnMut(&[(&str, &str)], Value))| {
-            let mut samples = page.family(family);
-            let mut scratch = String::new();
-            let mut written = 0;
-            for (of, base) in usage.containers.iter().zip(&base) {
-                each(of, &mut |extra, value| {
-                    if written >= bound {
-                        left_out += 1;
-                        return;
-                    }
-                    written += 1;
-                    scratch.clear();
-                    scratch.push_str(base);
-                    for (name, value) in extra {
-                        scratch.push(',');
-                        write_labels(&mut scratch, &[name], &[value]);
-                    }
-                    samples.sample_written(&scratch, value);
-                });
-            }
-        };
+    let mut write_family = |family: &'static Family, each: &Each<'_>| {
+        let mut samples = page.family(family);
+        let mut scratch = String::new();
+        let mut written = 0;
+        for (of, base) in usage.containers.iter().zip(&base) {
+            each(of, &mut |extra, value| {
+                if written >= bound {
+                    left_out += 1;
+                    return;
+                }
+                written += 1;
+                scratch.clear();
+                scratch.push_str(base);
+                for (name, value) in extra {
+                    scratch.push(',');
+                    write_labels(&mut scratch, &[name], &[value]);
+                }
+                samples.sample_written(&scratch, value);
+            });
+        }
+    };
 
     for plain in &PLAIN {
         write_family(&plain.family, &|of, sample| {

@@ -90,14 +90,14 @@ pub struct Usage {
 
 #[derive(Debug, Default)]
 struct Shared {
-    tracked: Arc<Vec<Tracked>>,
+    tracked: Arc<[Tracked]>,
     histories: FxHashMap<Arc<str>, History>,
     status: RoundStatus,
 }
 
 impl Usage {
     /// The containers that ran in the last round, by id.
-    pub fn tracked(&self) -> Arc<Vec<Tracked>> {
+    pub fn tracked(&self) -> Arc<[Tracked]> {
         Arc::clone(&self.shared.lock().tracked)
     }
 
@@ -162,7 +162,7 @@ impl Usage {
                     .retain(|_, history| newest(history).is_some_and(|time| time >= last));
             }
         }
-        shared.tracked = Arc::new(tracked);
+        shared.tracked = tracked.into();
         shared.status = status;
     }
 }

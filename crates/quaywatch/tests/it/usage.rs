@@ -103,7 +103,8 @@ fn check(usage: &Value, metrics: &str) {
         ("container_spec_cpu_period", 100_000.0),
         ("container_threads_max", 50.0),
     ] {
-        assert_eq!(sample(metrics, family).1, expected, "{family}");
+        let told = sample(metrics, family).1;
+        assert!((told - expected).abs() < 0.5, "{family}: {told}");
     }
     let (_, periods) = sample(metrics, "container_cpu_cfs_periods_total");
     let (_, throttled) = sample(metrics, "container_cpu_cfs_throttled_periods_total");
