@@ -16,6 +16,7 @@ import { createBehaviour, permissionsOf } from "./mock-behaviour.mjs";
 import { asLine, logSource } from "./mock-logs.mjs";
 import { createRoutes } from "./mock-routes.mjs";
 import { receiverSources } from "./mock-receivers.mjs";
+import { usageOf } from "./mock-usage.mjs";
 
 const { values: options } = parseArgs({
   options: {
@@ -645,7 +646,7 @@ async function route(request, response, url, send, problem) {
     case "GET /api/sources": return send(200, { items: sources(), next_cursor: null });
   }
 
-  const match = /^\/api\/(\w+)\/([^/]+)(\/logs)?$/.exec(path);
+  const match = /^\/api\/(\w+)\/([^/]+)(\/logs|\/usage)?$/.exec(path);
   const id = match ? decodeURIComponent(match[2]) : "";
   if (request.method === "DELETE" && match && (match[1] === "tokens" || match[1] === "views")) {
     const list = match[1] === "tokens" ? tokens : views;
@@ -661,6 +662,7 @@ async function route(request, response, url, send, problem) {
   if (match?.[1] === "containers") {
     const found = containers(new URLSearchParams()).find((c) => c.id === id || c.name === id || (id.length >= 12 && c.id.startsWith(id)));
     if (!found) return problem(404, "not_found", `no container \`${id}\``);
+    if (match[3] === "/usage") return send(200, usageOf(found, containers(new URLSearchParams()).findIndex((c) => c.id === found.id)));
     if (match[3]) {
       search.set("query", `container.id:${found.id}`);
       return send(200, events(search));

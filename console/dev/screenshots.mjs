@@ -185,6 +185,21 @@ const SHOTS = [
       await settle(page);
     },
   },
+  // At its limits, with a gap, without a network, stopped, not readable; against the mock server.
+  ...[0, 1, 2, 3, 4].map((index) => ({
+    name: `container-usage-${index}`,
+    path: "/containers",
+    filled: true,
+    act: async (page) => {
+      const links = page.locator(".container-name a");
+      await links.first().waitFor();
+      await links.nth(Math.min(index, (await links.count()) - 1)).click();
+      await page.waitForSelector(".page-tabs");
+      await page.goto(`${page.url()}?tab=usage`);
+      await page.waitForSelector(".usage canvas, .empty");
+      await settle(page);
+    },
+  })),
   { name: "container-unknown", path: "/containers/no-such-container" },
   ...["behaviour", "alerts", "logs"].map((tab) => ({
     name: `container-${tab}`,

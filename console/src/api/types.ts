@@ -202,6 +202,36 @@ export interface Container {
   networks?: { name: string; address: string }[];
 }
 
+/** How a container's use is read. */
+export type UsageWay = "cgroup_v1" | "cgroup_v2" | "engine" | "none";
+
+/** `GET /api/containers/{id}/usage`: the lists of `history` are as long as its `times`. */
+export interface ContainerUsage {
+  container_id: string;
+  container_name: string;
+  way: UsageWay;
+  why: string;
+  interval_seconds: number | null;
+  current: { time: Time; interfaces: { name: string }[] | null } | null;
+  limits: { cpu_cores: number | null; cpu_shares: number; memory_bytes: number | null; threads: number | null } | null;
+  history: { times: Time[] } & Record<UsageSeries, (number | null)[]>;
+}
+
+export type UsageSeries =
+  | "cpu_cores"
+  | "cpu_system_cores"
+  | "cpu_throttled_ratio"
+  | "memory_usage_bytes"
+  | "memory_working_set_bytes"
+  | "memory_rss_bytes"
+  | "memory_cache_bytes"
+  | "network_receive_bytes_per_second"
+  | "network_transmit_bytes_per_second"
+  | "block_read_bytes_per_second"
+  | "block_write_bytes_per_second"
+  | "processes"
+  | "threads";
+
 export interface Notice {
   time: Time;
   level: "warning" | "error" | "info";

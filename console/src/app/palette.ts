@@ -115,6 +115,12 @@ export const PRIORITY_COLORS: Record<ThemeName, Record<Priority, string>> = {
   },
 };
 
+/** Lines of a chart, the main one first. */
+export const SERIES_COLORS: Record<ThemeName, readonly string[]> = {
+  light: ["#0a626b", "#b3571b"],
+  dark: ["#56c5ce", "#f0a468"],
+};
+
 /** Names of containers in lists of logs, which take turns in them. */
 export const NAME_TEXTS: Record<ThemeName, readonly string[]> = {
   light: ["#0b5f8a", "#7a3e00", "#6b2fa0", "#1c6132", "#9a1d57", "#3a4ea8", "#5e5200", "#8a2b12"],
@@ -135,6 +141,7 @@ export function applyPalette(theme: ThemeName, root: HTMLElement): void {
   for (const [name, value] of Object.entries(PRIORITY_COLORS[theme])) {
     root.style.setProperty(`--qw-priority-${name.toLowerCase()}`, value);
   }
+  SERIES_COLORS[theme].forEach((color, index) => root.style.setProperty(`--qw-series-${index}`, color));
   NAME_TEXTS[theme].forEach((color, index) => root.style.setProperty(`--qw-name-${index}`, color));
   root.style.colorScheme = theme;
   root.dataset.theme = theme;

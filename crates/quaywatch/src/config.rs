@@ -42,6 +42,8 @@ pub(crate) struct Config {
     pub(crate) routes: Vec<qw_sinks::routes::RouteConfig>,
     /// What is known of containers.
     pub(crate) inventory: InventoryConfig,
+    /// What containers use.
+    pub(crate) usage: UsageConfig,
     /// Bounds between sources and store.
     pub(crate) pipeline: PipelineConfig,
     /// How long and how much is kept.
@@ -74,6 +76,7 @@ impl Default for Config {
             receivers: Vec::new(),
             routes: Vec::new(),
             inventory: InventoryConfig::default(),
+            usage: UsageConfig::default(),
             pipeline: PipelineConfig::default(),
             store: StoreConfig::default(),
             profiles: ProfilesConfig::default(),
@@ -301,6 +304,44 @@ impl Default for InventoryConfig {
             docker: true,
             endpoint: None,
             events: true,
+        }
+    }
+}
+
+/// What containers use.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct UsageConfig {
+    /// Read what the engine's containers use.
+    pub(crate) enabled: bool,
+    /// Time between two readings.
+    pub(crate) interval: Span,
+    /// Readings are kept in memory for this long.
+    pub(crate) history: Span,
+    /// Containers that are read at most.
+    pub(crate) max_containers: usize,
+    /// Where control groups are mounted.
+    pub(crate) cgroup_root: PathBuf,
+    /// Where the engine's processes are seen.
+    pub(crate) proc_root: PathBuf,
+    /// Labels of containers that metrics tell; all when absent.
+    pub(crate) container_labels: Option<Vec<String>>,
+    /// Graphite servers that are told of each reading.
+    pub(crate) graphite: Vec<qw_sinks::graphite::Config>,
+}
+
+impl Default for UsageConfig {
+    fn default() -> Self {
+        let roots = qw_cgroup::Roots::default();
+        Self {
+            enabled: true,
+            interval: Span(Duration::from_secs(10)),
+            history: Span(Duration::from_secs(3600)),
+            max_containers: 1000,
+            cgroup_root: roots.cgroup,
+            proc_root: roots.proc,
+            container_labels: None,
+            graphite: Vec::new(),
         }
     }
 }

@@ -7,6 +7,7 @@ mod demo;
 mod serve;
 mod trees;
 mod units;
+mod usage;
 mod wiring;
 
 use std::process::ExitCode;

@@ -22,13 +22,18 @@ use qw_sinks::{Notifications, Notifier};
 use qw_sources::http::Receiver;
 use qw_store::{AlertStore, Embedded, RecordStore, StateStore};
 use serde_json::json;
-use tokio::{net::TcpListener, signal::unix, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    signal::unix,
+    task::{JoinHandle, JoinSet},
+};
 
 use crate::{
     arguments::{Demo, Serve},
     cli::say,
     config::{Config, Listener, Tls},
     demo, trees,
+    usage::Reading,
     wiring::{self, ReadyReceiver, ReadySource, now},
 };
 
@@ -48,10 +53,11 @@ pub(crate) async fn serve(config: Config, _: Serve) -> Result<()> {
     // Binds, which needs the runtime, and fails before anything is opened.
     let (receiving, served) = wiring::receivers(&config)?;
     sources.extend(receiving);
-    let server = Server::open(config, false)?;
+    let mut server = Server::open(config, false)?;
     if server.config.inventory.docker {
         let docker = wiring::docker(server.config.inventory.endpoint.as_deref())?;
-        server.watch(docker);
+        server.watch(docker.clone());
+        server.read_usage(docker);
     }
     match std::env::var("QUAYWATCH_PASSWORD") {
         Ok(password) => server.first_user(&password)?,
@@ -90,6 +96,10 @@ struct Server {
     hub: Hub,
     access: Access,
     inventory: Inventory,
+    /// What containers use; `None` where it is not read.
+    reading: Option<Reading>,
+    /// Tasks that end with `stop`, and are waited for.
+    tasks: Vec<JoinHandle<()>>,
     desk: Desk,
     profiles: SharedProfiles,
     pipeline: Pipeline,
@@ -98,6 +108,7 @@ struct Server {
 
 impl Server {
     fn open(config: Config, demo: bool) -> Result<Self> {
+        let reading = Reading::new(&config.usage)?.filter(|_| config.inventory.docker);
         let store = wiring::open_store(&config)?;
         let state = Arc::clone(&store) as Arc<dyn StateStore>;
         let (statuses, notices) = (SourceStatuses::default(), Notices::default());
@@ -150,6 +161,8 @@ impl Server {
             hub,
             access,
             inventory,
+            reading,
+            tasks: Vec::new(),
             desk,
             profiles,
             pipeline,
@@ -163,6 +176,13 @@ impl Server {
         let notices = self.notices.clone();
         // Ends with `stop`; holds nothing that must be written at the end.
         tokio::spawn(async move { inventory.run(docker, notices, stop).await });
+    }
+
+    /// Reads what the containers of an engine use.
+    fn read_usage(&mut self, docker: qw_docker::Docker) {
+        if let Some(reading) = &self.reading {
+            self.tasks = reading.start(&self.inventory, docker, &self.stop);
+        }
     }
 
     /// Makes the first user with `password`, when there is none yet.
@@ -284,6 +304,10 @@ impl Server {
             profiles: Arc::clone(&profiles),
             notifications: Some(notifications.clone()),
             forwarding: Some(router.routes()),
+            usage: self.reading.as_ref().map(|reading| reading.usage.clone()),
+            graphite: self
+                .reading
+                .map_or_else(Vec::new, |reading| reading.graphite),
             access: self.access.clone(),
             hub: hub.clone(),
             sources: statuses.clone(),
@@ -298,6 +322,7 @@ impl Server {
                 demo: self.demo,
                 prometheus_url: config.prometheus_url.clone(),
                 ui_dir: config.ui_dir.clone(),
+                usage_labels: config.usage.container_labels.clone(),
                 oidc,
                 ..Settings::default()
             },
@@ -392,6 +417,9 @@ impl Server {
             );
         }
         upkeep.await?;
+        for task in self.tasks {
+            task.await?;
+        }
         notifier.stopped().await;
         router.stopped().await;
         qw_pipeline::save_profiles(&profiles, &*store, store.last_id())?;

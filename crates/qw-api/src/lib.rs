@@ -34,6 +34,7 @@ mod state;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod usage_view;
 
 pub use access::{Access, AccessError, AccessOptions, AuditOptions, SignedIn, audiences};
 pub use hub::{Hub, HubOptions};

@@ -30,6 +30,7 @@ mod silences;
 mod sources;
 mod streams;
 mod test_event;
+mod usage;
 mod users;
 mod views;
 
@@ -168,6 +169,7 @@ fn api(state: Option<&State>) -> OpenApiRouter<State> {
             limit,
             [
                 containers::routes(),
+                usage::routes(),
                 overview::routes(),
                 alerts::read_routes(),
                 profiles::read_routes(),

@@ -27,6 +27,7 @@ use crate::{
     listen::{Stopping, serve},
     problem::{Code, Problem},
     routes,
+    usage_view::UsageOfAll,
 };
 
 /// Serves console, API, streams and `/falco` until `stop` fires.
@@ -277,6 +278,8 @@ async fn scrape(state: State, page: Page, headers: &HeaderMap) -> Result<Respons
             })
             .collect();
         let profiles = parts.profiles.lock().stats();
+        let usage = UsageOfAll::of(&state);
+        let containers = usage.containers();
         let text = parts.metrics.render(
             page,
             format,
@@ -290,6 +293,7 @@ async fn scrape(state: State, page: Page, headers: &HeaderMap) -> Result<Respons
                 alerts: &parts.desk.counts(),
                 sinks: &sinks,
                 routes: &routes,
+                usage: &usage.snapshot(&state, &containers),
                 process: ProcessSnapshot::read().ok(),
             },
         );

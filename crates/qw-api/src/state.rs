@@ -34,6 +34,10 @@ pub struct Parts {
     pub notifications: Option<Notifications>,
     /// Where records are forwarded to; `None` where nothing is.
     pub forwarding: Option<qw_sinks::routes::Routes>,
+    /// What containers use; `None` where it is not read.
+    pub usage: Option<qw_usage::Usage>,
+    /// Where numbers are sent to.
+    pub graphite: Vec<qw_sinks::graphite::Graphite>,
     /// Users, sessions, tokens.
     pub access: Access,
     /// Live events.
@@ -75,6 +79,8 @@ pub struct Settings {
     pub query_budget: Duration,
     /// Longest time for an answer that is not streamed.
     pub request_timeout: Duration,
+    /// Labels of containers that metrics tell; `None` tells all.
+    pub usage_labels: Option<Vec<String>>,
     /// Provider through which people may sign in besides local users.
     pub oidc: Option<Arc<qw_oidc::Provider>>,
 }
@@ -90,6 +96,7 @@ impl Default for Settings {
             query_wait: Duration::from_secs(2),
             query_budget: Duration::from_secs(5),
             request_timeout: Duration::from_secs(30),
+            usage_labels: None,
             oidc: None,
         }
     }

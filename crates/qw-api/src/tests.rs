@@ -10,4 +10,5 @@ mod listeners;
 mod matrix;
 mod prometheus;
 mod streams;
+mod usage;
 mod users;

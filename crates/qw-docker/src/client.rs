@@ -17,9 +17,9 @@ use qw_event::Timestamp;
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
-    ArchiveStream, ContainerDetails, ContainerSummary, Endpoint, EngineEvents, EngineInfo,
-    EngineVersion, Error, ImageDetails, ImageSummary, LogDecoder, LogFormat, LogStream, PathStat,
-    Result,
+    ArchiveStream, ContainerDetails, ContainerStats, ContainerSummary, Endpoint, EngineEvents,
+    EngineInfo, EngineVersion, Error, ImageDetails, ImageSummary, LogDecoder, LogFormat, LogStream,
+    PathStat, Result,
     archive::STAT_HEADER,
     transport::{Body, Transport},
 };
@@ -170,6 +170,17 @@ impl Docker {
     pub async fn container(&self, id_or_name: &str) -> Result<ContainerDetails> {
         self.get(&format!("/containers/{}/json", encode(id_or_name)))
             .await
+    }
+
+    /// What the container with this id or name uses now.
+    pub async fn stats(&self, id_or_name: &str) -> Result<ContainerStats> {
+        // `one-shot` spares the engine a second look after a second; those before API 1.41 do not
+        // know it and take that second.
+        self.get(&format!(
+            "/containers/{}/stats?stream=false&one-shot=true",
+            encode(id_or_name)
+        ))
+        .await
     }
 
     /// All images with a name or a container.

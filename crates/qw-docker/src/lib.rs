@@ -14,6 +14,7 @@ mod error;
 mod events;
 mod logs;
 mod model;
+mod stats;
 mod transport;
 
 pub use archive::{ArchiveStream, PathStat};
@@ -24,5 +25,9 @@ pub use events::{EngineEvent, EngineEvents};
 pub use logs::{LogDecoder, LogFault, LogFormat, LogPiece, LogStream, StreamKind};
 pub use model::{
     ContainerDetails, ContainerState, ContainerSummary, EngineInfo, EngineVersion, HealthState,
-    ImageDetails, ImageSummary, Mount, Network, Port,
+    HostConfig, ImageDetails, ImageSummary, Mount, Network, Port,
+};
+pub use stats::{
+    BlkioEntry, BlkioStats, ContainerStats, CpuStats, CpuUsage, InterfaceStats, MemoryStats,
+    PidsStats, ThrottlingData,
 };

@@ -214,6 +214,9 @@ pub struct ContainerState {
     pub finished_at: Option<Timestamp>,
     /// Exit code of the last run.
     pub exit_code: i64,
+    /// Number of its first process on the engine's host; 0 while it does not run.
+    #[serde(deserialize_with = "or_default")]
+    pub pid: i64,
     /// Result of its health check, when it has one.
     pub health: Option<HealthState>,
 }
@@ -254,6 +257,33 @@ pub struct HostConfig {
     /// Where its output goes.
     #[serde(deserialize_with = "or_default")]
     pub log_config: LogConfig,
+    /// `bridge`, `host`, `none`, `container:…` or the name of a network.
+    #[serde(deserialize_with = "or_default")]
+    pub network_mode: String,
+    /// Most memory, in bytes; 0 without limit.
+    #[serde(deserialize_with = "or_default")]
+    pub memory: i64,
+    /// Most memory and swap together, in bytes; 0 or less without limit.
+    #[serde(deserialize_with = "or_default")]
+    pub memory_swap: i64,
+    /// Memory that it keeps when memory is short, in bytes; 0 for none.
+    #[serde(deserialize_with = "or_default")]
+    pub memory_reservation: i64,
+    /// Processors it may use at once, in billionths; 0 without limit.
+    #[serde(deserialize_with = "or_default")]
+    pub nano_cpus: i64,
+    /// Processor time per period, in microseconds; 0 or less without limit.
+    #[serde(deserialize_with = "or_default")]
+    pub cpu_quota: i64,
+    /// Length of the period, in microseconds; 0 for the kernel's 100,000.
+    #[serde(deserialize_with = "or_default")]
+    pub cpu_period: i64,
+    /// Weight among others; 0 for the kernel's 1,024.
+    #[serde(deserialize_with = "or_default")]
+    pub cpu_shares: i64,
+    /// Most threads; 0 or less without limit.
+    #[serde(deserialize_with = "or_default")]
+    pub pids_limit: i64,
 }
 
 /// Where a container's output goes.

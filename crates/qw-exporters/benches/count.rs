@@ -96,6 +96,7 @@ fn render(criterion: &mut Criterion) {
             alerts: &AlertCounts::default(),
             sinks: &[],
             routes: &[],
+            usage: &qw_exporters::UsageSnapshot::default(),
             process: None,
         };
         metrics.render(Page::Main, format, NOW, &inputs)

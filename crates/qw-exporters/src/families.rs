@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::{Family, Page, findings, http, logs, native, process, syscall};
+use crate::{Family, Page, findings, http, logs, native, process, syscall, usage};
 
 /// Every family with the page it is on, in the order of the pages.
 pub fn families() -> Vec<(Page, &'static Family)> {
@@ -17,6 +17,7 @@ pub fn families() -> Vec<(Page, &'static Family)> {
     let main = main
         .into_iter()
         .chain(logs::FAMILIES)
+        .chain(usage::families())
         .chain(native::FAMILIES)
         .chain(findings::FAMILIES)
         .chain(process::FAMILIES)

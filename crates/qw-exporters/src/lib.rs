@@ -19,6 +19,7 @@
 //!     alerts: &desk.counts(),
 //!     sinks: &sinks,
 //!     routes: &routes,
+//!     usage: &usage,
 //!     process: ProcessSnapshot::read().ok(),
 //! });
 //! // answer with `Content-Type: format.content_type()`, and with `gzip(&text)` when
@@ -39,6 +40,7 @@ mod process;
 mod rate;
 mod series;
 mod syscall;
+mod usage;
 
 pub use exposition::{Exposition, Family, Format, Kind, accepts_gzip, gzip};
 pub use families::{catalogue, families};
@@ -47,3 +49,4 @@ pub use http::HttpRequests;
 pub use metrics::{Inputs, Metrics, Options, Page};
 pub use native::StreamSnapshot;
 pub use process::ProcessSnapshot;
+pub use usage::{ContainerUsage, GraphiteSnapshot, UsageSnapshot};

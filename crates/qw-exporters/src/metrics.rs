@@ -10,14 +10,16 @@ use qw_store::StoreStatistics;
 
 use crate::{
     Exposition, Format, HttpRequests, ProcessSnapshot, RouteSnapshot, SinkSnapshot, StreamSnapshot,
-    native,
+    UsageSnapshot, native,
     syscall::{Counts, SyscallMetrics},
+    usage,
 };
 
 /// Counts of one process. Clones share them.
 #[derive(Clone)]
 pub struct Metrics {
     version: &'static str,
+    series_per_family: usize,
     counts: Arc<Mutex<Counts>>,
     http: HttpRequests,
 }
@@ -72,6 +74,8 @@ pub struct Inputs<'a> {
     pub sinks: &'a [SinkSnapshot],
     /// Routes of records.
     pub routes: &'a [RouteSnapshot],
+    /// What containers use.
+    pub usage: &'a UsageSnapshot<'a>,
     /// This process, from [`ProcessSnapshot::read`]; `None` where the system does not tell.
     pub process: Option<ProcessSnapshot>,
 }
@@ -81,6 +85,7 @@ impl Metrics {
     pub fn new(options: Options) -> Self {
         Self {
             version: options.version,
+            series_per_family: options.series_per_family,
             counts: Arc::new(Mutex::new(Counts::new(
                 options.series_per_family,
                 options.forget_idle_after,
@@ -113,6 +118,7 @@ impl Metrics {
             Page::Main => {
                 let mut counts = self.counts.lock().main_page(now);
                 counts.write(&mut exposition);
+                usage::write(&mut exposition, inputs.usage, self.series_per_family);
                 native::write(&mut exposition, self.version, &sources, &counts, inputs);
                 self.http.write(&mut exposition);
             }

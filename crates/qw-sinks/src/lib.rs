@@ -1,5 +1,5 @@
-//! Notifications about alerts: webhooks, Alertmanager, syslog, mail; and records that are forwarded
-//! ([`routes`]).
+//! Notifications about alerts: webhooks, Alertmanager, syslog, mail; records that are forwarded
+//! ([`routes`]); and numbers for Graphite ([`graphite`]).
 //!
 //! The history of alerts is the queue. Each sink reads it from a position of its own, hands on what
 //! its selection takes, and moves the position only once the receiver has taken the message: a
@@ -13,6 +13,7 @@ mod alertmanager;
 mod backoff;
 pub mod config;
 mod describe;
+pub mod graphite;
 mod http;
 mod message;
 mod notifier;

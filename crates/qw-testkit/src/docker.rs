@@ -54,6 +54,12 @@ pub struct Printer<'a> {
     pub log_driver: &'a str,
     /// Options of the log driver, such as `max-size`.
     pub log_options: &'a [(&'a str, &'a str)],
+    /// Most memory, in bytes; 0 without limit.
+    pub memory_bytes: i64,
+    /// Processors it may use at once, in billionths; 0 without limit.
+    pub nano_cpus: i64,
+    /// Most threads; 0 without limit.
+    pub threads: i64,
 }
 
 impl DockerEngine {
@@ -291,6 +297,9 @@ impl DockerEngine {
             "HostConfig": {
                 "NetworkMode": "none",
                 "LogConfig": { "Type": log_driver, "Config": map(printer.log_options) },
+                "Memory": printer.memory_bytes,
+                "NanoCpus": printer.nano_cpus,
+                "PidsLimit": printer.threads,
             },
         });
         let path = format!("/containers/create?name={}", printer.name);

@@ -21,10 +21,11 @@ import { BehaviourView } from "../behaviour/behaviour-view";
 import { plainOutput } from "../events/columns";
 import { ContainerLogs } from "../logs/container-logs";
 import { ContainerState } from "./container-state";
+import { ContainerUsageView } from "./container-usage";
 import "./containers.css";
 
 const SPANS = ["1h", "24h", "7d"] as const;
-const TABS = ["activity", "alerts", "logs", "behaviour"] as const;
+const TABS = ["activity", "alerts", "logs", "usage", "behaviour"] as const;
 const NEWEST = 25;
 const ALERTS = 200;
 
@@ -136,6 +137,7 @@ export function ContainerPage() {
       </div>
       {tab === "behaviour" && <BehaviourView id={data.id || data.name} container={query} />}
       {tab === "logs" && <ContainerLogs name={data.name} />}
+      {tab === "usage" && <ContainerUsageView id={data.id || data.name} />}
       {tab === "alerts" && <ContainerAlerts data={alerts.data} error={alerts.error} onRetry={() => void alerts.refetch()} />}
       {tab === "activity" && <div className="container-grid">
         <div className="container-main">

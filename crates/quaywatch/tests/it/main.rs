@@ -33,6 +33,7 @@ mod sources;
 mod spine;
 mod streams;
 mod tls;
+mod usage;
 
 use std::{net::TcpListener, time::Duration};
 

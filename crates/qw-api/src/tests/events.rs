@@ -630,6 +630,7 @@ async fn the_metrics_know_each_route_by_its_template() {
             alerts: &parts.desk.counts(),
             sinks: &[],
             routes: &[],
+            usage: &qw_exporters::UsageSnapshot::default(),
             process: None,
         },
     );

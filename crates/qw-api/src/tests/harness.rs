@@ -128,6 +128,8 @@ impl Harness {
             ))),
             notifications: None,
             forwarding: None,
+            usage: None,
+            graphite: Vec::new(),
             access,
             hub: Hub::new(hub, store.last_id()),
             sources,

@@ -8,13 +8,14 @@ use std::{
 };
 
 use qw_alerts::AlertCounts;
+use qw_cgroup::{Cpu, Device, Interface, Limits, Memory, Sample, Tasks};
 use qw_event::{
     AlertSource, AlertState, Category, ContainerRef, Detection, DropReason, Event, EventId,
     InvalidReason, Outcome, Priority, RecordKind, SourceId, StoredEvent, Timestamp,
 };
 use qw_exporters::{
-    Format, Inputs, Kind, Metrics, Options, Page, ProcessSnapshot, RouteSnapshot, SinkSnapshot,
-    StreamSnapshot, families,
+    ContainerUsage, Format, GraphiteSnapshot, Inputs, Kind, Metrics, Options, Page,
+    ProcessSnapshot, RouteSnapshot, SinkSnapshot, StreamSnapshot, UsageSnapshot, families,
 };
 use qw_pipeline::{PipelineStatistics, Reader, SourceState, SourceStatuses};
 use qw_store::StoreStatistics;
@@ -177,12 +178,67 @@ fn render(page: Page, format: Format) -> String {
                 sent_bytes: 900,
                 lag: 1,
             }],
+            usage: &UsageSnapshot {
+                containers: &[ContainerUsage {
+                    group: "/docker/3ad7b26ded0f",
+                    name: "web",
+                    image: "nginx:1.27",
+                    labels: &[("com.example/tier".to_owned(), "front".to_owned())].into(),
+                    created: Some(NOW),
+                    started: Some(NOW),
+                    time: NOW,
+                    sample: &sample(),
+                    devices: &["/dev/vda".into()],
+                }],
+                ways: &[("cgroup_v1", 1), ("none", 0)],
+                took: Some(Duration::from_millis(3)),
+                graphite: &[GraphiteSnapshot {
+                    address: String::from("carbon:2003"),
+                    connected: true,
+                    sent: 5,
+                    dropped: 1,
+                    waiting: 0,
+                }],
+                ..UsageSnapshot::default()
+            },
             process: Some(ProcessSnapshot {
                 max_fds: Some(1024),
                 ..ProcessSnapshot::default()
             }),
         },
     )
+}
+
+/// A reading in which everything is there.
+fn sample() -> Sample {
+    Sample {
+        cpu: Cpu {
+            usage_nanoseconds: 5_500_000_000,
+            ..Cpu::default()
+        },
+        memory: Memory {
+            usage_bytes: 60_000_000,
+            peak_bytes: Some(70_000_000),
+            kernel_bytes: Some(4096),
+            limit_hits: Some(1),
+            oom_kills: Some(1),
+            ..Memory::default()
+        },
+        tasks: Tasks {
+            processes: Some(2),
+            threads: Some(3),
+        },
+        devices: vec![Device::default()],
+        interfaces: Some(vec![Interface {
+            name: "eth0".into(),
+            ..Interface::default()
+        }]),
+        limits: Limits {
+            cpu_quota_microseconds: Some(50_000),
+            cpu_period_microseconds: 100_000,
+            ..Limits::default()
+        },
+    }
 }
 
 #[test]

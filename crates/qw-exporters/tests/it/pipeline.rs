@@ -69,6 +69,7 @@ async fn sums_of_series_are_the_events_on_disk() {
             alerts: &AlertCounts::default(),
             sinks: &[],
             routes: &[],
+            usage: &qw_exporters::UsageSnapshot::default(),
             process: None,
         },
     );
