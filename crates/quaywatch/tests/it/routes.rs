@@ -5,7 +5,8 @@ use std::{
     collections::BTreeMap,
     io::Write as _,
     net::{SocketAddr, TcpListener, TcpStream},
-    time::{Duration, Instant},
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    time::Duration,
 };
 
 use qw_testkit::{http::request, quaywatch::Quaywatch, sampled, wait_for};
@@ -277,24 +278,25 @@ fn routes_are_set_tried_and_ended_at_run_time() {
 }
 
 /// Sends numbered lines to a receiver of Elasticsearch's bulk requests until it has taken them.
-fn send_acknowledged(port: u16, numbers: std::ops::Range<usize>, until: Instant) {
-    let body: String = numbers
-        .map(|number| {
-            format!(
-                "{{\"create\":{{\"_index\":\"logs\"}}}}\n{{\"@timestamp\":\"2026-11-21T10:00:00.5Z\",\"message\":\"line {number} .\",\"host\":{{\"name\":\"node\"}},\"container\":{{\"name\":\"shop\"}}}}\n"
-            )
-        })
-        .collect();
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
-    loop {
-        let headers = [("content-type", "application/x-ndjson")];
-        let answer = request(address, "POST", "/_bulk", &headers, body.as_bytes());
-        if answer.is_ok_and(|answer| answer.status == 200 && answer.json()["errors"] == false) {
-            return;
-        }
-        assert!(Instant::now() < until, "nobody takes the lines");
-        std::thread::sleep(Duration::from_millis(20));
+fn send_acknowledged(port: u16, numbers: std::ops::Range<usize>) {
+    let mut body = String::new();
+    for number in numbers {
+        body.push_str("{\"create\":{\"_index\":\"logs\"}}\n");
+        let document = json!({
+            "@timestamp": "2026-11-21T10:00:00.5Z",
+            "message": format!("line {number} ."),
+            "host": {"name": "node"},
+            "container": {"name": "shop"},
+        });
+        body.push_str(&document.to_string());
+        body.push('\n');
     }
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let headers = [("content-type", "application/x-ndjson")];
+    wait_for("somebody to take the lines", SOON, || {
+        let answer = request(address, "POST", "/_bulk", &headers, body.as_bytes()).ok()?;
+        (answer.status == 200 && answer.json()["errors"] == false).then_some(())
+    });
 }
 
 #[test]
@@ -343,15 +345,18 @@ receivers: [{{type: syslog, listen: ['tcp://127.0.0.1:{syslog}']}}]
             other.kill();
         }
         let from = lines;
+        let taken = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             let sender = scope.spawn(|| {
-                let until = Instant::now() + SOON;
                 for batch in 0..40 {
                     let first = from + batch * BATCH;
-                    send_acknowledged(inlet, first..first + BATCH, until);
+                    send_acknowledged(inlet, first..first + BATCH);
+                    taken.store(batch, Relaxed);
                 }
             });
-            std::thread::sleep(Duration::from_millis(30 + 70 * (kill as u64 % 5)));
+            wait_for("some of the lines to be taken", SOON, || {
+                (taken.load(Relaxed) > 7 * (kill % 5)).then_some(())
+            });
             one.kill();
             one = near();
             sender.join().unwrap();

@@ -151,7 +151,7 @@ fn connect(address: SocketAddr) -> Result<TcpStream> {
             Err(error) if begin.elapsed() > Duration::from_secs(20) => {
                 return Err(error).context("nobody listens");
             }
-            Err(_) => std::thread::sleep(Duration::from_millis(20)),
+            Err(_) => std::thread::park_timeout(Duration::from_millis(20)),
         }
     }
 }
