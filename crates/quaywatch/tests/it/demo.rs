@@ -157,12 +157,17 @@ fn the_demo_has_three_alerts_and_no_more() {
 /// Queries of the dashboards that have nothing to show while all is well.
 const QUIET: &[&str] = &["outcome=\"ignored\""];
 
+/// The dashboard of what containers use: those of the demo are made up and use nothing. The test of
+/// `usage` asks its queries.
+const OF_REAL_CONTAINERS: &str = "quaywatch-containers.json";
+
 /// Each query had an answer at one time at least while the incident went on.
 #[track_caller]
 fn every_dashboard_shows_something(prometheus: &Prometheus) {
     let mut silent = Vec::new();
     for (place, query) in dashboard_queries() {
-        let may_be_silent = QUIET.iter().any(|part| query.contains(part));
+        let may_be_silent =
+            QUIET.iter().any(|part| query.contains(part)) || place.starts_with(OF_REAL_CONTAINERS);
         let answer = prometheus.query(&format!("count_over_time(({query})[15m:5s])"));
         if answer.as_array().is_none_or(Vec::is_empty) && !may_be_silent {
             silent.push(format!("{place}: {query}"));

@@ -10,12 +10,13 @@ use std::{
 
 use qw_testkit::{
     docker::{DockerEngine, Printer},
+    prometheus::Prometheus,
     quaywatch::Quaywatch,
-    wait_for,
+    skip_without, wait_for,
 };
 use serde_json::Value;
 
-use crate::server;
+use crate::{prometheus::dashboard_queries, server};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -176,6 +177,28 @@ async fn what_a_container_uses_is_read_from_control_groups_and_else_from_the_eng
         quaywatch.metric("quaywatch_usage_containers", &format!("way=\"{way}\"")),
         1
     );
+
+    // The dashboard's queries have answers, but for what this container does not do.
+    if Prometheus::is_installed() || !skip_without("prometheus") {
+        let prometheus = Prometheus::scraping(quaywatch.metrics);
+        let quiet = ["container_network_", "container_fs_"];
+        let queries = dashboard_queries().into_iter().filter(|(place, query)| {
+            place.starts_with("quaywatch-containers.json")
+                && !quiet.iter().any(|part| query.contains(part))
+        });
+        let mut asked = 0;
+        for (place, query) in queries {
+            asked += 1;
+            wait_for(&place, SOON, || {
+                let answer = prometheus.query(&query);
+                answer
+                    .as_array()
+                    .is_some_and(|series| !series.is_empty())
+                    .then_some(())
+            });
+        }
+        assert!(asked >= 7, "{asked}");
+    }
 
     let by_engine = settled(&other);
     assert_eq!(by_engine["way"], "engine");

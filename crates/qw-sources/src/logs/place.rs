@@ -62,6 +62,24 @@ pub(super) struct FilesPlace {
     pub(super) newest: Timestamp,
     /// Entries of that time.
     pub(super) newest_count: u64,
+    /// Where the engine's own stream is to be read again, when an incomplete record has entries before
+    /// `read_to`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) incomplete: Option<Incomplete>,
+}
+
+/// Entries from the first one on that an incomplete record needs, as a reader of the engine's stream
+/// counts them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Incomplete {
+    /// Latest time of an entry before them.
+    pub(super) newest: Timestamp,
+    /// Entries of that time before them; 0 when there are none at all.
+    pub(super) newest_count: u64,
+    /// How many of them were read.
+    pub(super) ahead: u64,
+    /// Of these, where each stream must be read again.
+    pub(super) resume: Resume,
 }
 
 /// One file, and where it begins.

@@ -1,6 +1,6 @@
 //! Reads one log from its files, and makes records of what it reads.
 
-use std::{io, sync::Arc};
+use std::{collections::VecDeque, io, sync::Arc};
 
 use qw_event::{ContainerRef, Event, InvalidReason, Outcome, Timestamp};
 use qw_log::{
@@ -13,7 +13,7 @@ use qw_pipeline::SourceStatus;
 use super::{
     files::{Begin, Gap, GapReason, LogFiles, Next},
     generation::{BEFORE_BYTES, Generation, Got},
-    place::{ApiPlace, FilePlace, FilesPlace},
+    place::{ApiPlace, FilePlace, FilesPlace, Incomplete},
     reader::ReaderState,
     record::{Attributes, Words},
 };
@@ -147,6 +147,76 @@ pub(super) struct Tail {
     is_skipping: bool,
     newest: Timestamp,
     newest_count: u64,
+    unfinished: Unfinished,
+}
+
+/// Entries from the first one on that an incomplete record needs, for whoever goes on through the engine,
+/// where entries have times and no offsets.
+struct Unfinished {
+    /// Offset and time of each.
+    entries: VecDeque<(u64, Timestamp)>,
+    /// Latest time of an entry before them, and how many have it.
+    newest: Timestamp,
+    newest_count: u64,
+    /// Whether nothing is known of what comes before `newest`: reading began within the log.
+    is_partial: bool,
+}
+
+/// Entries that an incomplete record may span; beyond that it is not known again through the engine.
+const MOST_UNFINISHED: usize = 65_536;
+
+impl Unfinished {
+    fn new() -> Self {
+        Self {
+            entries: VecDeque::new(),
+            newest: Timestamp::MIN,
+            newest_count: 0,
+            is_partial: false,
+        }
+    }
+
+    /// Goes on behind `place`.
+    fn go_on(&mut self, place: &FilesPlace) {
+        self.entries.clear();
+        (self.newest, self.newest_count) = match place.incomplete {
+            Some(incomplete) => (incomplete.newest, incomplete.newest_count),
+            None => (place.newest, place.newest_count),
+        };
+        self.is_partial = place.incomplete.is_none() && place.newest_count == 0;
+    }
+
+    /// An entry that begins at `begin` was read; what stands before `needed` is complete.
+    fn pass(&mut self, begin: u64, time: Timestamp, needed: u64) {
+        self.entries.push_back((begin, time));
+        while let Some((_, time)) = self.entries.pop_front_if(|(begin, _)| *begin < needed) {
+            if time > self.newest {
+                self.newest = time;
+                self.newest_count = 0;
+            }
+            self.newest_count += u64::from(time == self.newest);
+        }
+        if self.entries.len() > MOST_UNFINISHED {
+            self.entries.clear();
+            self.is_partial = true;
+        }
+    }
+
+    fn place(&self, resume: Resume) -> Option<Incomplete> {
+        let is_unknown = self.is_partial && self.newest_count == 0;
+        if self.entries.is_empty() || is_unknown {
+            return None;
+        }
+        let number = |offset| self.entries.partition_point(|(begin, _)| *begin < offset) as u64;
+        Some(Incomplete {
+            newest: self.newest,
+            newest_count: self.newest_count,
+            ahead: self.entries.len() as u64,
+            resume: Resume {
+                stdout: number(resume.stdout),
+                stderr: number(resume.stderr),
+            },
+        })
+    }
 }
 
 enum State {
@@ -261,6 +331,7 @@ impl Tail {
             is_skipping: false,
             newest: Timestamp::MIN,
             newest_count: 0,
+            unfinished: Unfinished::new(),
         }
     }
 
@@ -411,6 +482,7 @@ impl Tail {
             modified: current.generation.modified()?,
             newest: self.newest,
             newest_count: self.newest_count,
+            incomplete: self.unfinished.place(resume),
         }))
     }
 
@@ -487,8 +559,10 @@ impl Tail {
                 self.resumed = begun.is_found.then_some((place.read_to, place.resume));
                 self.newest = place.newest;
                 self.newest_count = place.newest_count;
+                self.unfinished.go_on(&place);
             }
             State::NotBegun(Start::Behind(place)) => {
+                self.unfinished.is_partial = true;
                 self.passed = Some(Passed {
                     resumption: place.cursor.resume_everything(),
                     ahead: place.ahead,
@@ -496,8 +570,8 @@ impl Tail {
                     number: 0,
                 });
             }
-            State::NotBegun(Start::Beginning | Start::Newest | Start::Now) | State::Open { .. } => {
-            }
+            State::NotBegun(Start::Newest | Start::Now) => self.unfinished.is_partial = true,
+            State::NotBegun(Start::Beginning) | State::Open { .. } => {}
         }
         Ok(true)
     }
@@ -618,6 +692,7 @@ impl Tail {
             passed,
             newest,
             newest_count,
+            unfinished,
             ..
         } = self;
         let reason = decoder.reason();
@@ -633,6 +708,7 @@ impl Tail {
         if let Some((until, resume)) = resumed {
             is_again = begin < *until;
             if is_again && !resume.wants(entry.stream, begin) {
+                unfinished.pass(begin, entry.time, joiner.resume(end).start());
                 return;
             }
             if !is_again {
@@ -660,7 +736,9 @@ impl Tail {
             sink.bytes += end - begin;
             return;
         }
+        let time = entry.time;
         joiner.push(&entry, begin..end, now, &mut |record| sink.take(&record));
+        unfinished.pass(begin, time, joiner.resume(end).start());
     }
 }
 

@@ -23,7 +23,7 @@ use super::{
     choose::{Choice, Facts},
     crew::Crew,
     files::LogFiles,
-    place::Stored,
+    place::{Incomplete, Stored},
     reader::ReaderState,
     record::Words,
     spot::Spotter,
@@ -512,10 +512,22 @@ impl Watcher {
             Decision::Api(_) => {
                 let (cursor, known) = match stored {
                     Some(Stored::Api(place)) => (place.cursor, (place.ahead, place.resume)),
-                    Some(Stored::File(place)) => (
-                        Cursor::behind(place.newest, place.newest_count),
-                        (0, join::Resume::default()),
-                    ),
+                    Some(Stored::File(place)) => match place.incomplete {
+                        Some(Incomplete {
+                            newest_count: 0,
+                            ahead,
+                            resume,
+                            ..
+                        }) => (Cursor::at_beginning(), (ahead, resume)),
+                        Some(place) => (
+                            Cursor::behind(place.newest, place.newest_count),
+                            (place.ahead, place.resume),
+                        ),
+                        None => (
+                            Cursor::behind(place.newest, place.newest_count),
+                            (0, join::Resume::default()),
+                        ),
+                    },
                     None if starts_now => (Cursor::since(now()), (0, join::Resume::default())),
                     None | Some(Stored::Done) => {
                         (Cursor::at_beginning(), (0, join::Resume::default()))
