@@ -315,9 +315,18 @@ impl DockerEngine {
 
     /// Every line that the engine has on record of a container's standard output.
     pub async fn logged_lines(&self, id_or_name: &str) -> Result<Vec<String>> {
+        self.logged(id_or_name, false).await
+    }
+
+    /// As [`Self::logged_lines`], of standard error, too.
+    pub async fn all_logged_lines(&self, id_or_name: &str) -> Result<Vec<String>> {
+        self.logged(id_or_name, true).await
+    }
+
+    async fn logged(&self, id_or_name: &str, stderr: bool) -> Result<Vec<String>> {
         let query = LogsQuery {
             stdout: true,
-            stderr: false,
+            stderr,
             follow: false,
             since: None,
             until: None,
