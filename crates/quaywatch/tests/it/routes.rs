@@ -342,6 +342,11 @@ receivers: [{{type: syslog, listen: ['tcp://127.0.0.1:{syslog}']}}]
         // The middle of the time without a destination.
         let is_away = kill % 3 == 1;
         if is_away {
+            // Syslog does not tell whether what was read has been stored: a batch that the destination
+            // holds in memory goes with it.
+            wait_for("the destination to have all", SOON, || {
+                (numbers(&other).len() == lines).then_some(())
+            });
             other.kill();
         }
         let from = lines;
